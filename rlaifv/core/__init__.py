@@ -1,0 +1,1 @@
+"""The method as pure functions on frozen dataclasses: standard library only, no I/O."""
