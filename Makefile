@@ -19,7 +19,7 @@ $(VENV)/.ready: pyproject.toml
 setup: $(VENV)/.ready ## Make the virtual environment with everything in it
 
 proto: setup ## Regenerate rlaifv/api from protos/
-	$(PY) -m grpc_tools.protoc -Iprotos --python_out=. --mypy_out=. --grpc_python_out=. --mypy_grpc_out=. $$(find protos -name '*.proto' | sort)
+	PATH="$(BIN):$$PATH" $(PY) -m grpc_tools.protoc -Iprotos --python_out=. --mypy_out=. --grpc_python_out=. --mypy_grpc_out=. $$(find protos -name '*.proto' | sort)
 	touch rlaifv/api/__init__.py rlaifv/api/v1/__init__.py
 
 fmt: setup ## Format the code
