@@ -1,0 +1,1 @@
+"""The demo model: a LLaVA of a few million parameters, and how it is trained."""
