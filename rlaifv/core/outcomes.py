@@ -10,7 +10,8 @@ from rlaifv.core.errors import RlaifvError
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# No slots: Outcome[X](...) makes typing set __orig_class__, which a frozen class with slots answers with TypeError.
+@dataclass(frozen=True, kw_only=True)
 class Outcome(Generic[T]):
     """What became of the item `item_id`: exactly one of `value` and `error` is set."""
 
