@@ -1,0 +1,1 @@
+"""How the policy learns: torch only, no files, no model library."""
