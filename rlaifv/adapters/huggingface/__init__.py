@@ -1,0 +1,1 @@
+"""Policy, labeler and trainer on transformers: any model that loads with AutoModelForImageTextToText and AutoProcessor."""

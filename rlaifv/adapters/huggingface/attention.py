@@ -1,0 +1,67 @@
+"""Attention whose result for a row does not depend on the other rows of the batch, to the bit, in fp32 on CPU.
+
+torch's fused CPU kernel gives other last bits for another batch size (measured, torch 2.13: up to 1e-7), which a sampler turns
+into another token now and then. Plain matrix products do not, as long as the key length is a multiple of 8 and every
+projection sees at least 8 rows; `KEY_MULTIPLE` and `ROW_MULTIPLE` are what callers pad to.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+NAME = "rlaifv_row_exact"
+KEY_MULTIPLE = 8
+ROW_MULTIPLE = 8
+
+
+def row_exact_attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **kwargs: Any,
+) -> tuple[Tensor, Tensor | None]:
+    """transformers' attention interface: query (rows, heads, new tokens, width), key and value (rows, kv heads, keys, width).
+
+    `attention_mask` is boolean, (rows, 1, new tokens, keys), True where attended; a whole prompt at once (as many keys as new
+    tokens) goes to the fused kernel.
+    """
+    rows, heads, new, width = query.shape
+    keys, groups = key.shape[2], heads // key.shape[1]
+    if attention_mask is None or new == keys:
+        fused: tuple[Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **kwargs
+        )
+        return fused
+    scale = scaling if scaling is not None else width**-0.5
+    folded = query.reshape(rows, key.shape[1], groups * new, width)
+    scores = torch.matmul(folded, key.transpose(-1, -2)).view(rows, key.shape[1], groups, new, keys)
+    scores = (scores * scale).masked_fill(~attention_mask[:, :, None], float("-inf"))
+    weights = scores.softmax(-1, dtype=torch.float32).to(value.dtype)
+    mixed = torch.matmul(weights.view(rows, key.shape[1], groups * new, keys), value)
+    return mixed.view(rows, heads, new, width).transpose(1, 2).contiguous(), None
+
+
+def use_row_exact_attention(model: PreTrainedModel) -> None:
+    """Let the model's text decoder attend with `row_exact_attention`; its vision tower is left as it is."""
+    AttentionInterface.register(NAME, row_exact_attention)
+    AttentionMaskInterface.register(NAME, sdpa_mask)
+    text = model.config.get_text_config()
+    for module in model.modules():
+        if getattr(module, "config", None) is text:
+            module.config._attn_implementation = NAME
+            return
+
+
+def padded(length: int, multiple: int) -> int:
+    """`length` rounded up to a multiple, at least one of them."""
+    return max(1, -(-length // multiple)) * multiple

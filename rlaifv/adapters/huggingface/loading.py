@@ -1,0 +1,127 @@
+"""Loading a model folder: offline, verified, with nothing of its generation_config but the end-of-sequence tokens.
+
+Checkpoints ship sampling defaults (top_p 0.6, repetition penalties …) that `generate` would apply unasked; here decoding is
+ours, and what the caller did not ask for does not happen (reference, sec. 1.1).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from rlaifv.adapters.huggingface.chat import ChatFormat
+from rlaifv.adapters.huggingface.checkpoint import model_digest, verified_folder
+from rlaifv.core.checkpoints import Checkpoint
+from rlaifv.core.errors import DataLoss, InvalidInput
+from rlaifv.core.training import Precision
+
+_LOAD_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError, SafetensorError)
+_loading = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """A model ready to use, and the digest of the folder it came from. `end_tokens` are the ids that end an answer."""
+
+    model: PreTrainedModel
+    chat: ChatFormat
+    folder: Path
+    digest: str
+    end_tokens: tuple[int, ...]
+
+    @property
+    def end_of_sequence(self) -> int:
+        """The id that is put after an answer in training."""
+        return self.end_tokens[0]
+
+
+def load_model(checkpoint: Checkpoint, precision: Precision = Precision.FP32, device: str = "cpu") -> LoadedModel:
+    """The model of a checkpoint in evaluation mode; blocking, seconds to minutes.
+
+    Raises NotFound (no folder), Conflict (other digest), DataLoss (damaged weights) or InvalidInput (no such model: unknown
+    architecture, missing or unexpected weights, wrong shapes, NaN weights, no chat template, no end-of-sequence token).
+    """
+    folder = verified_folder(checkpoint)
+    dtype = torch.bfloat16 if precision is Precision.BF16 else torch.float32
+    # from_pretrained sets process-wide state while it builds a model; two at once mix up their number formats.
+    with _loading, _quiet():
+        processor = _load_processor(folder)
+        model = _load_weights(folder, dtype)
+    _refuse_bad_numbers(model, folder)
+    end_tokens = _end_tokens(model, processor)
+    model.generation_config = GenerationConfig(eos_token_id=list(end_tokens))
+    return LoadedModel(
+        model=model.to(device).eval(),
+        chat=ChatFormat(processor),
+        folder=folder,
+        digest=checkpoint.digest or model_digest(folder),
+        end_tokens=end_tokens,
+    )
+
+
+def _load_processor(folder: Path) -> Any:
+    try:
+        processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
+    except _LOAD_ERRORS as exc:
+        raise InvalidInput.field(
+            "checkpoint.uri", str(folder), f"its processor does not load: {_first_line(exc)}"
+        ) from exc
+    if getattr(processor, "tokenizer", None) is None or getattr(processor, "image_processor", None) is None:
+        raise InvalidInput.field("checkpoint.uri", str(folder), "its processor lacks a tokenizer or an image processor")
+    return processor
+
+
+def _load_weights(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
+    try:
+        model, report = AutoModelForImageTextToText.from_pretrained(
+            folder, local_files_only=True, dtype=dtype, output_loading_info=True
+        )
+    except _LOAD_ERRORS as exc:
+        raise InvalidInput.field("checkpoint.uri", str(folder), f"its weights do not load: {_first_line(exc)}") from exc
+    for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if report.get(kind):
+            first = sorted(str(key) for key in report[kind])[0]
+            raise InvalidInput.field("checkpoint.uri", str(folder), f"{len(report[kind])} {kind}, first {first}")
+    return model
+
+
+def _refuse_bad_numbers(model: PreTrainedModel, folder: Path) -> None:
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise DataLoss(f"model folder {folder}: weight {name} holds NaN or infinity; take another checkpoint")
+
+
+def _end_tokens(model: PreTrainedModel, processor: Any) -> tuple[int, ...]:
+    configured = getattr(model.generation_config, "eos_token_id", None)
+    stated = configured if isinstance(configured, list) else [configured]
+    found = [processor.tokenizer.eos_token_id, *stated, model.config.get_text_config().eos_token_id]
+    flat = [token for entry in found for token in (entry if isinstance(entry, list) else [entry])]
+    tokens = tuple(dict.fromkeys(int(token) for token in flat if token is not None))
+    if not tokens:
+        raise InvalidInput("model: neither tokenizer nor configuration names an end-of-sequence token")
+    return tokens
+
+
+def _first_line(exc: BaseException) -> str:
+    return (str(exc).strip().splitlines() or [type(exc).__name__])[0][:200]
+
+
+class _quiet:
+    """No progress bars and no chatter on stderr while a model loads; errors still raise."""
+
+    def __enter__(self) -> None:
+        self._level = transformers_logging.get_verbosity()
+        transformers_logging.set_verbosity(logging.ERROR)
+        transformers_logging.disable_progress_bar()
+
+    def __exit__(self, *_: object) -> None:
+        transformers_logging.set_verbosity(self._level)
+        transformers_logging.enable_progress_bar()
