@@ -1,0 +1,116 @@
+"""The answer as a whole: which noun a pronoun stands for, what is already known, what was said before."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from rlaifv.adapters.grammar.lexicon import nouns, words
+from rlaifv.adapters.grammar.propositions import Form, Mention, Pronoun, Proposition, Reading, Reference
+from rlaifv.adapters.grammar.stance import is_animate
+from rlaifv.adapters.grammar.wording import definite, existence, is_existence, predication
+
+_PLURAL = words("they them their these those both themselves")
+_HE = words("he him his himself")
+_SHE = words("she her hers herself")
+_REMEMBERED_SENTENCES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """A reference in words: definite, lower case."""
+
+    text: str
+    plural: bool
+
+
+class Discourse:
+    """Reads sentences in order; remembers the mentions of the last few and every noun named so far."""
+
+    def __init__(self) -> None:
+        self._recent: deque[tuple[Mention, ...]] = deque(maxlen=_REMEMBERED_SENTENCES)
+        self._known: set[str] = set()
+
+    def word(self, reading: Reading) -> list[tuple[Proposition, str, str]]:
+        """The claims of one sentence as (proposition, text, question); those about an unknown "it" are left out."""
+        worded = []
+        for proposition in reading.propositions:
+            sentence = self._sentence(proposition, reading.mentions)
+            if sentence is not None:
+                worded.append((proposition, *sentence))
+        if reading.mentions:
+            self._recent.appendleft(reading.mentions)
+        self._known |= {m.noun for m in reading.mentions if not m.absent}
+        return worded
+
+    def _sentence(self, proposition: Proposition, mentions: tuple[Mention, ...]) -> tuple[str, str] | None:
+        if proposition.form is Form.EXISTS:
+            return self._existence(proposition, mentions)
+        subject = self._phrase(proposition.subject, mentions)
+        if subject is None:
+            return None
+        rest = []
+        for part in proposition.rest:
+            phrase = Phrase(part, False) if isinstance(part, str) else self._phrase(part, mentions, proposition.subject)
+            if phrase is None:
+                return None
+            rest.append(phrase.text)
+        return predication(proposition, subject.text, subject.plural, " ".join(rest))
+
+    def _existence(self, proposition: Proposition, mentions: tuple[Mention, ...]) -> tuple[str, str] | None:
+        subject = proposition.subject
+        mention = mentions[subject] if isinstance(subject, int) else None
+        if mention is None or (is_existence(proposition) and proposition.implied and mention.noun in self._known):
+            return None
+        quantity = " ".join(p for p in proposition.rest if isinstance(p, str))
+        return existence(mention, quantity, proposition.negated)
+
+    def _phrase(
+        self, reference: Reference, mentions: tuple[Mention, ...], other_than: Reference | None = None
+    ) -> Phrase | None:
+        mention = (
+            mentions[reference] if isinstance(reference, int) else self._antecedent(reference, mentions, other_than)
+        )
+        if mention is None:
+            return None
+        if isinstance(reference, Pronoun) and reference.text == "both":
+            return Phrase(f"both {mention.noun}", True)
+        owner = ""
+        if mention.possessor is not None and mention.possessor != reference:
+            possessor = self._phrase(mention.possessor, mentions)
+            owner = possessor.text if possessor is not None else ""
+        return Phrase(definite(mention, owner), mention.plural)
+
+    def _antecedent(
+        self, pronoun: Pronoun, mentions: tuple[Mention, ...], other_than: Reference | None
+    ) -> Mention | None:
+        """The sentence's own earlier nouns first, nearest prominent one first, then earlier sentences."""
+        excluded = mentions[other_than] if isinstance(other_than, int) else None
+        earlier = tuple(m for m in mentions if m.at < pronoun.at and m is not excluded)
+        for candidates in (earlier, *self._recent):
+            fitting = [m for m in candidates if not m.absent and not m.fixed and _fits(pronoun.text, m)]
+            if fitting:
+                return max(fitting, key=lambda m: (_gender_known(pronoun.text, m), m.prominent, -m.at))
+        return None
+
+
+def _fits(pronoun: str, mention: Mention) -> bool:
+    if pronoun in _PLURAL:
+        return mention.plural or mention.head in nouns.GROUPS
+    if mention.plural:
+        return False
+    if pronoun in _HE:
+        return _may_be(mention, nouns.FEMALE)
+    if pronoun in _SHE:
+        return _may_be(mention, nouns.MALE)
+    return mention.head not in nouns.PERSON and not mention.proper
+
+
+def _may_be(mention: Mention, opposite: frozenset[str]) -> bool:
+    last = mention.head.split()[-1]
+    return last not in opposite and (is_animate(last) or mention.proper)
+
+
+def _gender_known(pronoun: str, mention: Mention) -> bool:
+    last = mention.head.split()[-1]
+    return (pronoun in _HE and last in nouns.MALE) or (pronoun in _SHE and last in nouns.FEMALE)

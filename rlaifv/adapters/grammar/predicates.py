@@ -1,0 +1,219 @@
+"""What a clause says of its subjects: what they are like, have, do, and where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rlaifv.adapters.grammar.disguise import Role
+from rlaifv.adapters.grammar.draft import Draft, Pending, Subject
+from rlaifv.adapters.grammar.inflection import article, looks_plural
+from rlaifv.adapters.grammar.lexicon import modifiers, nouns, verbs
+from rlaifv.adapters.grammar.parsing import Parse, Word
+from rlaifv.adapters.grammar.phrases import property_text, read_nouns
+from rlaifv.adapters.grammar.places import Place, places, read_phrase, relate, stands_alone, worded_parts
+from rlaifv.adapters.grammar.propositions import Form, Pronoun
+from rlaifv.adapters.grammar.stance import is_animate, is_negated
+from rlaifv.adapters.grammar.verb_phrases import is_place_verb, read_verb_phrase
+from rlaifv.core.claims import ClaimType
+
+
+def read_predicate(draft: Draft, verb: Word, subjects: tuple[Subject, ...]) -> None:
+    """State what the clause of `verb` says of `subjects`."""
+    handler = _kind(draft.parse, verb)
+    handler(draft, verb, subjects)
+
+
+def _kind(parse: Parse, verb: Word) -> Callable[[Draft, Word, tuple[Subject, ...]], None]:
+    passive = parse.child(verb, "auxpass") is not None or (verb.tag == "VBN" and parse.child(verb, "aux") is None)
+    if verb.lemma == "be" or (verb.pos not in ("VERB", "AUX")):
+        return _copula
+    if verb.lemma == "have" and not passive:
+        return _having
+    if passive:
+        return _placing if verb.lemma in verbs.PLACING else _passive
+    return _action
+
+
+def _copula(draft: Draft, verb: Word, subjects: tuple[Subject, ...]) -> None:
+    negated = is_negated(draft.parse, verb)
+    for word in draft.parse.children(verb, "acomp", "oprd"):
+        for adjective in draft.parse.conjuncts(word):
+            _predicated(draft, adjective, subjects, negated)
+    for word in draft.parse.children(verb, "attr"):
+        if word.role is Role.COLOUR or word.pos == "ADJ":
+            _predicated(draft, word, subjects, negated)
+        else:
+            _predicate_noun(draft, word, subjects, negated)
+    for word in draft.parse.children(verb, "advmod"):
+        if stands_alone(word):
+            for subject in subjects:
+                draft.state(
+                    ClaimType.RELATION,
+                    Form.BE,
+                    subject.reference,
+                    (*subject.words, word),
+                    rest=(word.lower,),
+                    negated=negated,
+                )
+    _located(draft, verb, subjects, negated)
+
+
+def _predicated(draft: Draft, adjective: Word, subjects: tuple[Subject, ...], negated: bool) -> None:
+    text = property_text(draft, adjective)
+    completed = [p for prep in draft.parse.children(adjective, "prep") for p in _completions(draft, prep)]
+    for subject in subjects:
+        if (
+            completed
+            and adjective.lower not in modifiers.UNCHECKABLE | modifiers.OPINIONS
+            and adjective.role is Role.PLAIN
+        ):
+            place = completed[0]
+            words = (*subject.words, adjective, place.last)
+            rest = (adjective.lower, *place.worded)
+            draft.state(ClaimType.ATTRIBUTE, Form.BE, subject.reference, words, rest=rest, negated=negated)
+        elif text:
+            draft.state(
+                ClaimType.ATTRIBUTE,
+                Form.BE,
+                subject.reference,
+                (*subject.words, adjective),
+                rest=(text,),
+                negated=negated,
+            )
+            relate(draft, tuple(completed), (subject,))
+        elif not negated:
+            relate(draft, tuple(completed), (subject,))
+
+
+def _completions(draft: Draft, prep: Word) -> tuple[Place, ...]:
+    """ "full of water", "covered with snow", beside ordinary places."""
+    if prep.lower not in ("of", "with"):
+        return places(draft, prep)
+    found = tuple(s for target in draft.parse.children(prep, "pobj") for s in read_nouns(draft, target))
+    return tuple(
+        Place(prep, f.word, (prep.lower, *worded_parts(draft, f)), (prep.lower, *worded_parts(draft, f)), False)
+        for f in found
+    )
+
+
+def _predicate_noun(draft: Draft, word: Word, subjects: tuple[Subject, ...], negated: bool) -> None:
+    """ "The animal is a dog": the dog exists, and the animal is one. "The man is a joy to watch" is neither."""
+    if word.lower in nouns.POSITIONS or negated:
+        return
+    for kind in read_nouns(draft, word):
+        for subject in subjects:
+            if isinstance(kind.reference, int):
+                rest = worded_parts(draft, kind)
+                words = (*subject.words, kind.word)
+                draft.state(ClaimType.ATTRIBUTE, Form.BE, subject.reference, words, rest=rest)
+
+
+def _located(draft: Draft, verb: Word, subjects: tuple[Subject, ...], negated: bool) -> None:
+    for prep in draft.parse.children(verb):
+        if prep.dep != "prep" and not (prep.role is Role.PREPOSITION and prep.dep != "punct"):
+            continue
+        if not negated:
+            read_phrase(draft, Pending(prep, subjects))
+            continue
+        for place in places(draft, prep):
+            for subject in subjects:
+                words = (*subject.words, verb, place.last)
+                draft.state(ClaimType.RELATION, Form.BE, subject.reference, words, rest=place.parts, negated=True)
+
+
+def _having(draft: Draft, verb: Word, subjects: tuple[Subject, ...]) -> None:
+    negated = is_negated(draft.parse, verb)
+    for target in draft.parse.children(verb, "dobj"):
+        lacked = negated or any(w.lower == "no" for w in draft.parse.children(target, "det"))
+        for had in (draft.subject(0, target),) if lacked else read_nouns(draft, target):
+            for subject in subjects:
+                rest = (_bare(target),) if lacked else worded_parts(draft, had)
+                words = (*subject.words, verb, had.word)
+                draft.state(
+                    ClaimType.RELATION, Form.DO, subject.reference, words, verb="have", rest=rest, negated=lacked
+                )
+    for prep in draft.parse.children(verb, "prep"):
+        if prep.index < verb.index or not draft.parse.children(verb, "dobj"):
+            read_phrase(draft, Pending(prep, subjects))
+        else:
+            places(draft, prep)
+
+
+def _bare(noun: Word) -> str:
+    word = noun.lower
+    return word if looks_plural(word) or word in nouns.MASS else f"{article(word)} {word}"
+
+
+def _placing(draft: Draft, verb: Word, subjects: tuple[Subject, ...]) -> None:
+    """ "is located on", "can be seen in": only where it is, and what else is said of it."""
+    negated = is_negated(draft.parse, verb)
+    _located(draft, verb, subjects, negated)
+    for below in draft.parse.children(verb, "oprd", "acomp"):
+        for prep in draft.parse.children(below, "prep"):
+            read_phrase(draft, Pending(prep, subjects))
+
+
+def _passive(draft: Draft, verb: Word, subjects: tuple[Subject, ...]) -> None:
+    """ "is parked on the street", "is made of wood", "is held by a woman"."""
+    negated = is_negated(draft.parse, verb)
+    completed = tuple(
+        c
+        for w in draft.parse.children(verb)
+        if w.dep == "prep" and w.lower in ("of", "with")
+        for c in _completions(draft, w)
+    )
+    phrase = read_verb_phrase(draft, verb, passive=True)
+    by_agent = bool(draft.parse.children(verb, "agent"))
+    for subject in subjects:
+        if completed:
+            rest = (*phrase.parts[:1], *completed[0].worded)
+            kind = ClaimType.ATTRIBUTE if completed[0].prep.lower == "of" else ClaimType.RELATION
+            draft.state(
+                kind, Form.BE, subject.reference, (*subject.words, verb, completed[0].last), rest=rest, negated=negated
+            )
+        else:
+            moving = by_agent or "being" in str(phrase.parts[0])
+            alone = phrase.last is verb
+            kind = ClaimType.ACTION if moving else ClaimType.ATTRIBUTE if alone else ClaimType.RELATION
+            words = (*subject.words, verb, phrase.last)
+            draft.state(kind, Form.BE, subject.reference, words, rest=phrase.parts, negated=negated)
+        relate(draft, phrase.places, (subject,))
+
+
+def _action(draft: Draft, verb: Word, subjects: tuple[Subject, ...]) -> None:
+    negated = is_negated(draft.parse, verb)
+    mark = len(draft.propositions)
+    phrase = read_verb_phrase(draft, verb, passive=False)
+    if negated:
+        draft.keep_known(mark)
+    if phrase.stative and not phrase.objects:
+        relate(draft, phrase.places, subjects)
+        return
+    for subject in subjects:
+        still = is_place_verb(verb) and not _is_alive(draft, subject) and not phrase.objects
+        if still and not negated:
+            for prep in draft.parse.children(verb, "prep"):
+                relate(draft, places(draft, prep), (subject,))
+            continue
+        words = (*subject.words, verb, phrase.last)
+        if phrase.stative:
+            draft.state(
+                ClaimType.RELATION,
+                Form.DO,
+                subject.reference,
+                words,
+                verb=verb.lemma,
+                rest=phrase.parts,
+                negated=negated,
+            )
+        else:
+            draft.state(ClaimType.ACTION, Form.BE, subject.reference, words, rest=phrase.parts, negated=negated)
+        if not negated and not (phrase.objects and verb.lemma in verbs.PLACED_OBJECT):
+            relate(draft, phrase.places, (subject,))
+
+
+def _is_alive(draft: Draft, subject: Subject) -> bool:
+    """Whether it acts of its own accord: a person, an animal, "a group of people", "they"."""
+    if isinstance(subject.reference, Pronoun):
+        return True
+    return is_animate(draft.mentions[subject.reference].noun.split()[-1])
