@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 from PIL import Image as PilImage
 from torch import Tensor
 
@@ -54,12 +55,20 @@ class ChatFormat:
                 text = text.replace(special, "")
         return text.strip()
 
-    def render(self, text: str, field: str = "prompt.text") -> str:
-        """The prompt as a string, image before text, ready for the answer. Raises InvalidInput if no text is left."""
+    def require(self, text: str, field: str) -> str:
+        """`text` cleaned. Raises InvalidInput if nothing is left of it, or if it is no valid Unicode."""
+        try:
+            text.encode()
+        except UnicodeEncodeError as exc:
+            raise InvalidInput.field(field, text, "holds half a surrogate pair: send valid Unicode") from exc
         cleaned = self.clean(text)
         if not cleaned:
             raise InvalidInput.field(field, text, "has no text besides white space and special tokens")
-        return self._template([_user(cleaned)], add_generation_prompt=True)
+        return cleaned
+
+    def render(self, text: str, field: str = "prompt.text") -> str:
+        """The prompt as a string, image before text, ready for the answer. Errors as `require`."""
+        return self._template([_user(self.require(text, field))], add_generation_prompt=True)
 
     def prepare(self, picture: PilImage.Image) -> PreparedImage:
         """Run the processor over a picture once; prompts about it then need the tokenizer only."""
@@ -116,7 +125,7 @@ class ChatFormat:
                     messages, add_generation_prompt=add_generation_prompt, tokenize=False
                 )
             )
-        except (ValueError, TypeError, KeyError, AttributeError) as exc:
+        except (ValueError, TypeError, KeyError, AttributeError, TemplateError) as exc:
             raise InvalidInput(
                 f"model: its chat template cannot be used ({exc}); a template with an image is needed"
             ) from exc

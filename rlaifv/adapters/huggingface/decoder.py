@@ -90,7 +90,7 @@ class RowCache(Cache):  # type: ignore[misc]
             ]
         )
 
-    def fill(self, prefix: Prefix, rows: slice) -> None:
+    def fill(self, prefix: Prefix, rows: Tensor) -> None:
         """Copy a prefix into the first slots of `rows`."""
         for layer, keys, values in zip(self.layers, prefix.keys, prefix.values, strict=True):
             layer.keys[rows, :, : prefix.tokens] = keys

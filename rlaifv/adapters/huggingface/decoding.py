@@ -68,12 +68,17 @@ class DecodingBatch:
         self._decoder = decoder
         self._max_rows = padded(max_rows, ROW_MULTIPLE)
         self._end = torch.tensor(list(end_tokens), device=decoder.device)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all rows and everything that waits."""
+        device = self._decoder.device
         self._waiting: deque[tuple[Group, int]] = deque()
         self._cache: RowCache | None = None
-        self._rows = _Rows(0, decoder.device)
-        self._uniform = torch.zeros((0, 1), dtype=torch.float64, device=decoder.device)
-        self._ids = torch.zeros((0, 1), dtype=torch.long, device=decoder.device)
-        self._logprobs = torch.zeros((0, 1), device=decoder.device)
+        self._rows = _Rows(0, device)
+        self._uniform = torch.zeros((0, 1), dtype=torch.float64, device=device)
+        self._ids = torch.zeros((0, 1), dtype=torch.long, device=device)
+        self._logprobs = torch.zeros((0, 1), device=device)
 
     @property
     def active(self) -> int:
@@ -108,7 +113,7 @@ class DecodingBatch:
         alive = torch.tensor([owner is not None for owner in rows.owners], device=self._end.device)
         rows.slot += alive
         rows.position += alive
-        return done + self._advance(self._decoder.logits(hidden[:, 0]), torch.arange(cache.rows), alive)
+        return done + self._advance(self._decoder.logits(hidden[:, 0]), cache.cursor.row_index, alive)
 
     def _advance(self, logits: Tensor, index: Tensor, alive: Tensor) -> list[Group]:
         """Draw a token for the rows `index`, note it, and close the rows that end with it."""
@@ -121,11 +126,8 @@ class DecodingBatch:
         rows.count[index] = torch.where(alive, count + 1, count)
         ended = torch.isin(tokens, self._end)
         over = alive & (ended | (rows.count[index] >= rows.limit[index]))
-        return [
-            group
-            for row in index[over].tolist()
-            if (group := self._close(row, bool(torch.isin(rows.token[row], self._end)))) is not None
-        ]
+        closed = zip(index[over].tolist(), ended[over].tolist(), strict=True)
+        return [group for row, stop in closed if (group := self._close(row, stop)) is not None]
 
     def _close(self, row: int, ended: bool) -> Group | None:
         owner = self._rows.owners[row]
@@ -172,11 +174,11 @@ class DecodingBatch:
         self._widen(limit)
         rows, cache = self._rows, self._cache
         assert cache is not None
+        at = torch.tensor(free, device=self._end.device)
+        cache.fill(prefix, at)
         for row, index in zip(free, indices, strict=True):
-            cache.fill(prefix, slice(row, row + 1))
             rows.owners[row] = (group, index)
             self._uniform[row, :limit] = uniform_numbers(group.seeds[index], limit).to(self._uniform.device)
-        at = torch.tensor(free, device=self._end.device)
         rows.slot[at], rows.position[at], rows.count[at] = prefix.tokens, prefix.next_position, 0
         rows.limit[at], rows.temperature[at], rows.top_p[at] = limit, sampling.temperature, sampling.top_p
         logits = self._decoder.logits(prefix.last_hidden[None]).expand(len(free), -1)

@@ -10,7 +10,7 @@ import inspect
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,6 +18,8 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from rlaifv.adapters.huggingface.chat import PreparedImage, stack_inputs
+
+Value = TypeVar("Value")
 
 FeatureKey = tuple[str, str]
 """(digest of the weights, sha256 of the picture)."""
@@ -64,19 +66,19 @@ class VisionEncoder:
         }
 
 
-class FeatureCache:
+class FeatureCache(Generic[Value]):
     """Encoded pictures, least recently used dropped first, at most `max_bytes` of tensors. Safe between threads."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._entries: OrderedDict[FeatureKey, tuple[dict[str, Any], int]] = OrderedDict()
+        self._entries: OrderedDict[FeatureKey, tuple[Value, int]] = OrderedDict()
         self._lock = threading.Lock()
         self.bytes = 0
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def get(self, key: FeatureKey) -> dict[str, Any] | None:
+    def get(self, key: FeatureKey) -> Value | None:
         with self._lock:
             entry = self._entries.get(key)
             if entry is None:
@@ -84,8 +86,9 @@ class FeatureCache:
             self._entries.move_to_end(key)
             return entry[0]
 
-    def put(self, key: FeatureKey, value: dict[str, Any]) -> None:
-        size = sum(tensor.numel() * tensor.element_size() for tensor in _tensors(value))
+    def put(self, key: FeatureKey, value: Value, tensors: object) -> None:
+        """Keep `value`; `tensors` (in dicts and lists) is what it weighs. Nothing is kept that alone is over the limit."""
+        size = sum(tensor.numel() * tensor.element_size() for tensor in _tensors(tensors))
         if size > self._max_bytes:
             return
         with self._lock:
