@@ -13,7 +13,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
-from rlaifv.adapters.huggingface.checkpoint import WEIGHTS_INDEX, model_files, written_folder
+from rlaifv.adapters.files import written_folder
+from rlaifv.adapters.huggingface.checkpoint import WEIGHTS_INDEX, model_files
 
 # transformers 5 writes a CLIP or SigLIP tower without the `vision_model` level that hub files have and vLLM asks for;
 # it reads both.
