@@ -1,0 +1,110 @@
+"""summary.json: a run's figures for scripts, put together from the ledger alone."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rlaifv.adapters.runs.ledger import Ledger
+from rlaifv.adapters.runs.records import Entry, RunRecord, Span
+from rlaifv.adapters.runs.run_file import RunFile
+from rlaifv.core.drops import merge_counts
+from rlaifv.core.iteration import Trained, Validated
+
+
+def summarise_run(ledger: Ledger, record: RunRecord, run: RunFile) -> dict[str, Any]:
+    """Everything that is known of the run now, plain JSON types; rounds that are over, oldest first."""
+    by_round: dict[int, dict[str, Entry]] = defaultdict(dict)
+    for entry in ledger.entries(record.name):
+        by_round[entry.iteration][entry.key] = entry
+    spans = ledger.spans(record.name)
+    over = [index for index in sorted(by_round) if "evaluated" in by_round[index]]
+    return {
+        "name": record.name,
+        "seed": run.seed,
+        "labeler": run.labeler,
+        "phase": record.phase,
+        "message": record.message,
+        "wall_s": round((record.ended_at or time.time()) - record.began_at, 3),
+        "labeler_version": _pinned(by_round[0], "labeler"),
+        "decomposer_version": _pinned(by_round[0], "decomposer"),
+        "config": run.content(),
+        "rounds": [_round(index, by_round[index], [s for s in spans if s.iteration == index]) for index in over],
+    }
+
+
+def summary_json(summary: dict[str, Any]) -> bytes:
+    """As it is written to the run's folder."""
+    return json.dumps(summary, indent=2, ensure_ascii=False).encode()
+
+
+def timeline_jsonl(spans: Iterable[Span]) -> bytes:
+    """The run's timeline: one line a span, as they began."""
+    return "".join(json.dumps(span.to_dict()) + "\n" for span in spans).encode()
+
+
+def stage_seconds(spans: Iterable[Span]) -> dict[str, float]:
+    """Seconds in which at least one worker was at a stage: spans that overlap count once."""
+    by_stage: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for span in spans:
+        by_stage[span.stage].append((span.start_s, span.end_s))
+    return {stage: round(_union(times), 3) for stage, times in sorted(by_stage.items())}
+
+
+def _union(times: Sequence[tuple[float, float]]) -> float:
+    total, covered_to = 0.0, float("-inf")
+    for start, end in sorted(times):
+        total += max(0.0, end - max(start, covered_to))
+        covered_to = max(covered_to, end)
+    return total
+
+
+def _pinned(entries: dict[str, Entry], what: str) -> str:
+    entry = entries.get(f"version:{what}")
+    return str(entry.details["version"]) if entry else ""
+
+
+def _round(index: int, entries: dict[str, Entry], spans: Sequence[Span]) -> dict[str, Any]:
+    shards = [entry.details for key, entry in entries.items() if key.startswith("shard:")]
+    pairs = entries["pairs"].details if "pairs" in entries else {}
+    trained = entries["trained"].details if "trained" in entries else {}
+    evaluated = entries["evaluated"].details
+    counts = [shard["dropped"] for shard in shards] + [pairs.get("dropped", {}), trained.get("dropped", {})]
+    return {
+        "index": index,
+        "promoted": index == 0 or _promoted(entries),
+        "policy_version": evaluated["policy"]["digest"],
+        "trained_version": _trained_version(entries),
+        "pairs": pairs.get("pairs", 0),
+        "dropped": merge_counts(counts),
+        "prompts": sum(shard["prompts"] for shard in shards),
+        "candidates": sum(shard["candidates"] for shard in shards),
+        "claims": sum(shard["claims"] for shard in shards),
+        "mean_chosen_words": pairs.get("mean_chosen_words", 0.0),
+        "mean_rejected_words": pairs.get("mean_rejected_words", 0.0),
+        "validation": _validation(entries),
+        "training": trained.get("figures"),
+        "eval": evaluated.get("figures"),
+        "eval_refused": evaluated.get("refused", 0),
+        "eval_same_as_round": evaluated.get("same_policy_as_round"),
+        "stage_seconds": stage_seconds(spans),
+    }
+
+
+def _promoted(entries: dict[str, Entry]) -> bool:
+    return bool("validated" in entries and entries["validated"].details["promoted"])
+
+
+def _trained_version(entries: dict[str, Entry]) -> str | None:
+    event = entries["trained"].event if "trained" in entries else None
+    return event.checkpoint.digest if isinstance(event, Trained) else None
+
+
+def _validation(entries: dict[str, Entry]) -> dict[str, Any] | None:
+    entry = entries.get("validated")
+    if entry is None or not isinstance(entry.event, Validated):
+        return None
+    return {"before": entry.details["before"], "after": entry.details["after"]}

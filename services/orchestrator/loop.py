@@ -1,0 +1,157 @@
+"""The loop: answer -> divide -> ask -> score -> pair -> train -> validate -> promote or not -> evaluate -> again.
+
+     prompts of iteration i, cut in shards                             weights of iteration i (the start, DPO's reference)
+              |                                                                          |
+              v                                                                          v
+    +--------------------- shard (queued, at most shards_in_flight at once) ---------------------+
+    |  policy: n answers  -->  decomposer: claims, questions  -->  labeler: verdicts  -->  score   |   each prompt by itself,
+    +----------------------------------------------------------------------------------------------+   no stage waits for another
+              | iterations/i/shards/k.parquet
+              v
+        pair (pure)  -->  pairs.parquet  -->  train  -->  model/  -->  validate  --better-->  iteration i+1 starts from it
+                              | too few                                   | not better -->  iteration i+1 starts from i's start
+                              +-------------------------------------------+--> evaluate (figures for people), summary.json
+
+| stage     | what bounds it                              | what waits when it is slow                     |
+|-----------|---------------------------------------------|------------------------------------------------|
+| generate  | shards_in_flight * shard_prompts prompts    | shards stay in the queue                       |
+| decompose | the answers of one prompt a call            | its shard, so the policy gets no new one       |
+| score     | the questions of one prompt a call          | its shard, so the policy gets no new one       |
+| pair      | one prompt's candidates in memory           | training                                       |
+| train     | one job an iteration                        | the next iteration: collecting is on-policy    |
+| validate  | shards_in_flight * shard_prompts prompts    | promotion                                      |
+| evaluate  | shards_in_flight * shard_prompts prompts    | the next iteration                             |
+
+After a crash: every step first looks into the ledger, and what is there is not made again; what is not there is made again
+with the same seeds and the same weights, so it comes out the same. Which weights answer is checked on every candidate.
+
+This module knows the order of things. What a stage does is in the module of its name; what makes it durable is `durable.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from rlaifv.adapters.runs import layout
+from rlaifv.adapters.runs.reading import dump_run_file
+from rlaifv.adapters.runs.records import Entry
+from rlaifv.adapters.runs.summary import summarise_run, summary_json, timeline_jsonl
+from rlaifv.core.checkpoints import Checkpoint
+from rlaifv.core.errors import StorageFull
+from rlaifv.core.iteration import Event, IterationState, ShardDone, Stage, next_state
+from services.orchestrator.asking import at_once
+from services.orchestrator.collecting import collect_shard, shard_count
+from services.orchestrator.context import RunContext
+from services.orchestrator.evaluating import evaluate_policy
+from services.orchestrator.pairing import build_pairs
+from services.orchestrator.training import train
+from services.orchestrator.validating import validate
+
+
+class Durable(Protocol):
+    """How the loop's steps survive a crash."""
+
+    async def step(self, name: str, make: Callable[[], Awaitable[Entry]]) -> Entry:
+        """Make the entry, or give the one made before the crash."""
+        ...
+
+    async def shards(self, context: RunContext, iteration: int, start: Checkpoint, shards: Sequence[int]) -> None:
+        """Collect the shards through a bounded queue; returns when all are done, raises the first error."""
+        ...
+
+
+class InProcess:
+    """No durability but the ledger's: for tests and for replaying a run by hand."""
+
+    async def step(self, name: str, make: Callable[[], Awaitable[Entry]]) -> Entry:
+        return await make()
+
+    async def shards(self, context: RunContext, iteration: int, start: Checkpoint, shards: Sequence[int]) -> None:
+        work = (collect_shard(context, iteration, shard, start) for shard in shards)
+        await at_once(work, context.run.shards_in_flight)
+
+
+async def run_loop(context: RunContext, durable: Durable) -> None:
+    """The whole run, from wherever it is. Raises what stopped it; then everything complete is kept."""
+    began = await durable.step("begin", lambda: _begin(context))
+    start = Checkpoint(**began.details["start"])
+    await context.report(0, Stage.EVALUATING, 0, 0)
+    await durable.step("evaluate 0", lambda: evaluate_policy(context, 0, start))
+    await write_summary(context)
+    for index in range(1, context.run.iterations + 1):
+        start = await _iterate(context, durable, index, start)
+        await write_summary(context)
+
+
+async def _iterate(context: RunContext, durable: Durable, index: int, start: Checkpoint) -> Checkpoint:
+    """One iteration; gives the policy that the next one starts from."""
+    state = IterationState(index=index, start=start, shards=shard_count(context))
+    while state.stage is not Stage.DONE:
+        await context.report(index, state.stage, 0, 0)
+        for event in await _events(context, durable, state):
+            state = next_state(state, event)
+    context.metrics.round_over(state.promoted)
+    return state.result
+
+
+async def _events(context: RunContext, durable: Durable, state: IterationState) -> list[Event]:
+    """Do the work of the state's stage; what happened."""
+    index, start = state.index, state.start
+
+    def make() -> Awaitable[Entry]:
+        match state.stage:
+            case Stage.PAIRING:
+                return build_pairs(context, index)
+            case Stage.TRAINING:
+                return train(context, index, start)
+            case Stage.VALIDATING:
+                assert state.trained is not None, "VALIDATING comes after TRAINING"
+                return validate(context, index, start, state.trained)
+            case _:
+                return evaluate_policy(context, index, state.result)
+
+    if state.stage is Stage.COLLECTING:
+        await durable.shards(context, index, start, range(state.shards))
+        return [ShardDone(shard) for shard in range(state.shards)]
+    entry = await durable.step(f"{state.stage} {index}", make)
+    assert entry.event is not None, "every stage ends with an event"
+    return [entry.event]
+
+
+async def _begin(context: RunContext) -> Entry:
+    """Note what the run is and find out the digest of its first weights."""
+
+    async def make() -> Entry:
+        data = dump_run_file(context.run).encode()
+        await asyncio.to_thread(context.artifacts.write, layout.RUN_FILE, data)
+        watch = context.stopwatch()
+        with watch.at("load"):
+            start = await context.keeper.serve_start(context.run.policy)
+        await context.note_times(watch, 0)
+        return Entry(iteration=0, key="begin", details={"start": asdict(start)})
+
+    return await context.once(0, "begin", make)
+
+
+async def write_summary(context: RunContext) -> dict[str, Any]:
+    """Bring summary.json and timeline.jsonl up to what the ledger says."""
+
+    def write() -> dict[str, Any]:
+        record = context.ledger.run(context.name)
+        summary = summarise_run(context.ledger, record, context.run)
+        context.artifacts.write(layout.SUMMARY, summary_json(summary))
+        spans = context.ledger.spans(context.name)
+        context.artifacts.write(layout.TIMELINE, timeline_jsonl(spans))
+        return summary
+
+    return await asyncio.to_thread(write)
+
+
+async def write_last_summary(context: RunContext) -> None:
+    """As `write_summary`, for a run that ends: a full disk must not hide the error that ended it."""
+    with contextlib.suppress(StorageFull):
+        await write_summary(context)
