@@ -69,4 +69,4 @@ def response_score(decisions: Sequence[Decision], aggregate: Aggregate = Aggrega
     if not decided:
         raise InvalidInput("a response without decided claims has no score")
     rejected = sum(d is Decision.REJECTED for d in decided)
-    return -rejected / len(decided) if aggregate is Aggregate.RATE else -float(rejected)
+    return -rejected / len(decided) if aggregate is Aggregate.RATE else float(-rejected)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from rlaifv.core.checkpoints import Checkpoint
-from rlaifv.core.errors import InvalidInput
+from rlaifv.core.errors import InvalidInput, RlaifvError
 
 
 class Precision(StrEnum):
@@ -107,6 +107,7 @@ class TrainingProgress:
 
     `reward_margin` is beta * ((lp_chosen - ref_chosen) - (lp_rejected - ref_rejected)); `accuracy` is the share of pairs
     where it is over 0. `chosen_logprob` and `rejected_logprob` are summed over the answer, natural log.
+    `error` says why the job failed, where the phase is FAILED; `message` is the same for people.
     """
 
     phase: TrainingPhase
@@ -124,6 +125,7 @@ class TrainingProgress:
     message: str = ""
     dropped: dict[str, int] = field(default_factory=dict)
     resumed_from_step: int = 0
+    error: RlaifvError | None = field(default=None, compare=False)
 
     @property
     def over(self) -> bool:

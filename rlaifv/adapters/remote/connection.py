@@ -1,0 +1,114 @@
+"""One service at one address: its channel, its statuses as our errors, and patience while it restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from typing import Any, Final, Protocol, TypeVar
+
+import grpc
+
+from rlaifv.core.errors import Overloaded, RlaifvError, Unavailable
+from rlaifv.rpc.channel import open_channel
+from rlaifv.rpc.errors import RETRY_AFTER_KEY, from_status
+
+Req_contra = TypeVar("Req_contra", contravariant=True)
+Res_co = TypeVar("Res_co", covariant=True)
+Req = TypeVar("Req")
+Res = TypeVar("Res")
+
+RETRYABLE: Final = (Unavailable, Overloaded)
+"""The server's state, not the request: asking again may help. Only done for calls that may be repeated."""
+
+_FIRST_PAUSE_S: Final = 0.1
+_LONGEST_PAUSE_S: Final = 5.0
+
+
+class UnaryCall(Protocol[Req_contra, Res_co]):
+    """One unary method of a stub."""
+
+    def __call__(self, request: Req_contra, *, timeout: float | None = None) -> Awaitable[Res_co]: ...
+
+
+class Patience:
+    """How long to go on asking a service that is away: `seconds` since something last worked."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.moved()
+
+    def moved(self) -> None:
+        """Something worked: the clock starts anew."""
+        self._since = monotonic()
+        self._pause_s = _FIRST_PAUSE_S
+
+    async def pause(self, trouble: RlaifvError) -> None:
+        """Wait before the next try, longer each time; raises `trouble` once the patience is over."""
+        left = self._seconds - (monotonic() - self._since)
+        if left <= 0:
+            raise trouble
+        # Jitter, so that the clients of a service that comes back do not all come back at once.
+        await asyncio.sleep(min(left, self._pause_s * random.uniform(0.5, 1.0)))
+        self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+
+
+class Connection:
+    """A channel to `target` ("host:port"), opened at first use inside the running loop."""
+
+    def __init__(self, target: str, *, patience_s: float, timeout_s: float) -> None:
+        self.target = target
+        self.patience_s = patience_s
+        self.timeout_s = timeout_s
+        self._channel: grpc.aio.Channel | None = None
+
+    @property
+    def channel(self) -> grpc.aio.Channel:
+        if self._channel is None:
+            self._channel = open_channel(self.target)
+        return self._channel
+
+    async def call(
+        self,
+        method: Callable[[], UnaryCall[Req, Res]],
+        request: Req,
+        *,
+        timeout_s: float | None = None,
+        retry: bool = True,
+    ) -> Res:
+        """The method's answer. Only calls that may be repeated are tried again, while the service is away."""
+        patience = Patience(self.patience_s if retry else 0.0)
+        while True:
+            try:
+                return await method()(request, timeout=timeout_s or self.timeout_s)
+            except grpc.aio.AioRpcError as exc:
+                error = self.translated(exc)
+                if not isinstance(error, RETRYABLE):
+                    raise error from exc
+                await patience.pause(error)
+
+    def translated(self, error: grpc.aio.AioRpcError) -> RlaifvError:
+        """Our error for a failed call: the service's own words, or where it said nothing, what gRPC found."""
+        code, details = error.code(), error.details() or ""
+        ours = any(key == RETRY_AFTER_KEY for key, _ in error.trailing_metadata() or ())
+        if code is grpc.StatusCode.UNAVAILABLE and not ours:
+            return Unavailable(f"the service at {self.target} cannot be reached: is it running? ({details})")
+        if code is grpc.StatusCode.CANCELLED:
+            # Our own cancellation is asyncio.CancelledError, so this came from a server that shut down.
+            return Unavailable(f"the service at {self.target} broke off the call: try again")
+        if code is grpc.StatusCode.UNIMPLEMENTED:
+            return from_status(code, f"the service at {self.target} does not offer this call: is it the right one?")
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return from_status(code, f"the service at {self.target} did not answer in time: allow it more")
+        return from_status(code, details)
+
+    async def close(self) -> None:
+        """Close the channel; calls in flight end."""
+        if self._channel is not None:
+            await self._channel.close()
+            self._channel = None
+
+
+async def nothing() -> Any:
+    """For callers that have nothing to do before a retry."""

@@ -1,0 +1,1 @@
+"""One folder per container: settings, servicer, wiring."""

@@ -1,0 +1,1 @@
+"""The decomposer service: answers into atomic claims, behind gRPC."""

@@ -1,0 +1,1 @@
+"""The labeler service: yes or no to claims about an image, behind gRPC."""

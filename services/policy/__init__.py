@@ -1,0 +1,1 @@
+"""The policy service: the model that is being aligned, behind gRPC."""

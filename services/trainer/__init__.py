@@ -1,0 +1,1 @@
+"""The trainer service: preference pairs into a checkpoint, behind gRPC."""
