@@ -1,0 +1,113 @@
+"""Which services a command starts on this machine, with which models, and where others find them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rlaifv.adapters.local_services import LocalService, LocalServices, Patience
+from rlaifv.cli.inputs import FAKE
+
+SERVICES = ("policy", "decomposer", "labeler", "trainer", "orchestrator")
+_STATE = ".services"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """What to start, with which models (addresses as `check_model` gives them). `elsewhere` are endpoints of services that
+    run already; `threads` bounds each model service.
+
+    `settings` are further settings by service, lower-case names; they win over what follows from the other fields.
+    """
+
+    runs: Path
+    policy: str | None = None
+    labeler: str | None = None
+    threads: int | None = None
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def services(self, names: Collection[str] = SERVICES) -> list[LocalService]:
+        """Those of `names` that do not run elsewhere."""
+        return [self._service(name, set(names)) for name in SERVICES if name in names and name not in self.elsewhere]
+
+    def _service(self, name: str, started: set[str]) -> LocalService:
+        wiring = {setting: peer for setting, peer in _PEERS[name].items() if peer in started - set(self.elsewhere)}
+        known = {setting: self.elsewhere[peer] for setting, peer in _PEERS[name].items() if peer in self.elsewhere}
+        settings = self._own(name) | known
+        if name == "labeler" and (wiring or known):
+            settings["decomposer"] = "remote"
+        return LocalService(
+            name=name,
+            settings=settings | dict(self.settings.get(name, {})),
+            wiring=wiring,
+            threads=self._threads(name),
+        )
+
+    def _own(self, name: str) -> dict[str, str]:
+        model = {"policy": self.policy, "labeler": self.labeler, "trainer": self.policy}.get(name)
+        # Fake models need no folder, and a fake policy's weights cannot be trained for real.
+        own = {"backend": "fake"} if model and model.startswith(FAKE) else {}
+        if model and name != "trainer":
+            own["model"] = model
+        return own | ({"runs_folder": str(self.runs.absolute())} if name == "orchestrator" else {})
+
+    def _threads(self, name: str) -> int | None:
+        """Policy and labeler work at the same time and share the cores; the trainer works alone."""
+        cores = os.cpu_count() or 1
+        if name in ("policy", "labeler"):
+            return self.threads or max(1, cores // 2)
+        return self.threads or cores if name == "trainer" else 1
+
+
+_PEERS: dict[str, dict[str, str]] = {
+    "policy": {},
+    "decomposer": {},
+    "labeler": {"decomposer_target": "decomposer"},
+    "trainer": {},
+    "orchestrator": {f"{name}_target": name for name in ("policy", "decomposer", "labeler", "trainer")},
+}
+"""Setting of a service -> the service whose endpoint it takes."""
+
+
+@asynccontextmanager
+async def started(
+    services: list[LocalService], logs: Path, runs: Path, patience: Patience | None = None
+) -> AsyncIterator[LocalServices]:
+    """The services while the block runs; other commands find them by `live_endpoints`."""
+    note = runs / _STATE / f"{os.getpid()}.json"
+    async with LocalServices(services, logs, patience) as local:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(json.dumps({"pid": os.getpid(), "endpoints": local.endpoints}), encoding="utf-8")
+        try:
+            yield local
+        finally:
+            note.unlink(missing_ok=True)
+
+
+def live_endpoints(runs: Path) -> dict[str, str]:
+    """Endpoints of the services that another command of this machine runs for `runs`; empty if there is none."""
+    notes = sorted((runs / _STATE).glob("*.json"), key=lambda path: path.stat().st_mtime)
+    found: dict[str, str] = {}
+    for note in notes:
+        try:
+            data = json.loads(note.read_text(encoding="utf-8"))
+            if _alive(int(data["pid"])):
+                found |= {str(name): str(endpoint) for name, endpoint in data["endpoints"].items()}
+        except (OSError, ValueError, KeyError):
+            continue
+    return found
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
