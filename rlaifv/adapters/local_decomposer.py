@@ -1,39 +1,58 @@
-"""The Decomposer port over a plain function that divides one answer, run in worker threads so that the loop stays free."""
+"""The Decomposer port over a plain function that divides texts, run in a thread so that the loop stays free.
+
+Answers that wait are divided together: a parser is a good deal faster on many sentences than on one.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
-from rlaifv.core.decomposition import Decomposition
-from rlaifv.core.errors import Overloaded, RlaifvError
+import structlog
+
+from rlaifv.core.decomposition import Decomposition, SkippedText, SkipReason
+from rlaifv.core.errors import BackendFailed, Overloaded, RlaifvError, Unavailable
 from rlaifv.core.outcomes import Outcome
 from rlaifv.ports.services import Answer
 from rlaifv.rpc.metrics import Activity
 
+log = structlog.stdlib.get_logger(__name__)
+
+_BATCH: Final = 32
+_BATCH_CHARACTERS: Final = 50_000
+"""Bounds a batch, so that a short answer does not wait long behind long ones."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Divider:
-    """A function that divides one answer, and the name and version of what it does."""
+    """A function that divides texts, in their order, and the name and version of what it does."""
 
-    divide: Callable[[str], Decomposition]
+    divide: Callable[[Sequence[str]], Sequence[Decomposition]]
     version: str
 
 
-class LocalDecomposer:
-    """Divides one text at a time in each of `threads`; over `max_queue` answers at once are Overloaded."""
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    text: str
+    found: asyncio.Future[Decomposition]
 
-    def __init__(self, divider: Divider, threads: int = 1, max_queue: int = 4096) -> None:
+
+class LocalDecomposer:
+    """Divides in one thread; over `max_queue` answers that wait are Overloaded. Use it in one event loop."""
+
+    def __init__(self, divider: Divider, max_queue: int = 4096) -> None:
         self.version = divider.version
         self._divide = divider.divide
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="decompose")
-        self._parallel = threads
         self._max_queue = max_queue
-        self._at_work = 0
-        self._done = 0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="decompose")
+        self._waiting: deque[_Waiting] = deque()
+        self._worker: asyncio.Task[None] | None = None
+        self._rows = self._batches = 0
+        self._closed = False
 
     async def decompose(self, answers: Sequence[Answer]) -> AsyncIterator[Outcome[Decomposition]]:
         tasks = [asyncio.create_task(self._outcome(answer)) for answer in answers]
@@ -47,32 +66,95 @@ class LocalDecomposer:
 
     def activity(self) -> Activity:
         """For metrics."""
-        busy = min(self._at_work, self._parallel)
-        return Activity(waiting=self._at_work - busy, rows=busy, batches=self._done)
+        return Activity(waiting=len(self._waiting), rows=self._rows, batches=self._batches)
 
     async def close(self) -> None:
         """Forget what waits; what is at work ends."""
-        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
+        self._closed = True
+        if self._worker:
+            self._worker.cancel()
+            await asyncio.gather(self._worker, return_exceptions=True)
+        await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
 
     async def _outcome(self, answer: Answer) -> Outcome[Decomposition]:
         try:
-            return Outcome(item_id=answer.id, value=await self._one(answer))
+            return Outcome(item_id=answer.id, value=await self._submit(answer.text))
         except RlaifvError as error:
             return Outcome(item_id=answer.id, error=error)
 
-    async def _one(self, answer: Answer) -> Decomposition:
-        if self._at_work >= self._max_queue:
-            raise Overloaded(f"{self._at_work} answers wait to be divided, the most allowed: try again")
-        self._at_work += 1
+    async def _submit(self, text: str) -> Decomposition:
+        if self._closed:
+            raise Unavailable("the decomposer is being closed; retry")
+        if len(self._waiting) >= self._max_queue:
+            raise Overloaded(f"{self._max_queue} answers are waiting already; retry after a pause")
+        waiting = _Waiting(text, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.create_task(self._work())
+        return await waiting.found
+
+    async def _work(self) -> None:
+        while batch := self._next_batch():
+            self._rows = len(batch)
+            found = await self._divided(batch)
+            self._rows = 0
+            self._batches += 1
+            for waiting, result in zip(batch, found, strict=True):
+                if waiting.found.done():
+                    continue
+                if isinstance(result, Decomposition):
+                    waiting.found.set_result(result)
+                else:
+                    waiting.found.set_exception(result)
+
+    def _next_batch(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        characters = 0
+        while self._waiting and len(batch) < _BATCH and characters < _BATCH_CHARACTERS:
+            waiting = self._waiting.popleft()
+            if not waiting.found.done():
+                batch.append(waiting)
+                characters += len(waiting.text)
+        return batch
+
+    async def _divided(self, batch: Sequence[_Waiting]) -> list[Decomposition | RlaifvError]:
+        """What became of each; where the batch fails as a whole, each is tried alone, so that only the culprit fails."""
+        loop = asyncio.get_running_loop()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._divide, answer.text)
-        finally:
-            self._at_work -= 1
-            self._done += 1
+            return [*await loop.run_in_executor(self._thread, self._divide, [waiting.text for waiting in batch])]
+        except Exception:
+            if len(batch) == 1:
+                log.exception("an answer could not be divided")
+                return [BackendFailed("the decomposer failed on this answer; its log says how")]
+            return [result for waiting in batch for result in await self._divided([waiting])]
 
 
 async def divider(backend: Literal["grammar", "fake"]) -> Divider:
-    """The function that a setting names; the grammar's model is loaded here, in a thread."""
+    """The function that a setting names; the grammar's model is loaded here, in a thread. Raises Unavailable without it."""
+    if backend == "grammar":
+        return await asyncio.to_thread(_grammar)
     from rlaifv.adapters.fake import decomposer as fake
 
-    return Divider(divide=fake.divide, version=fake.VERSION)
+    return Divider(divide=lambda texts: [fake.divide(text) for text in texts], version=fake.VERSION)
+
+
+def _grammar() -> Divider:
+    from rlaifv.adapters.grammar import GrammarDecomposer
+
+    grammar = GrammarDecomposer()
+
+    def divide(texts: Sequence[str]) -> Sequence[Decomposition]:
+        return [
+            Decomposition(
+                claims=found.claims,
+                skipped=tuple(
+                    SkippedText(start=part.start, end=part.end, reason=SkipReason(part.reason.value))
+                    for part in found.skipped
+                ),
+                duplicates=found.duplicates,
+                version=grammar.version,
+            )
+            for found in grammar.decompose_many(texts)
+        ]
+
+    return Divider(divide=divide, version=grammar.version)

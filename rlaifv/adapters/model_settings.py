@@ -8,6 +8,7 @@ from pydantic import Field
 
 from rlaifv.adapters.images import ImageLimits, ImageSources
 from rlaifv.core.checkpoints import Checkpoint
+from rlaifv.core.training import Precision
 from rlaifv.rpc.settings import Folders, ServiceSettings
 
 _LIMITS: Final = ImageLimits()
@@ -28,8 +29,6 @@ class ModelSettings(ServiceSettings):
     """Threads that torch computes with; 0 leaves it to torch."""
     max_queue: int = Field(default=1024, gt=0)
     """Most items that wait for the model, over all streams; further ones get RESOURCE_EXHAUSTED."""
-    max_rows: int = Field(default=96, gt=0)
-    """Most rows (samples or questions) that go through the model at once."""
     feature_cache_bytes: int = Field(default=256 * 1024 * 1024, ge=0)
     """Memory for the vision features of pictures seen lately, bytes."""
     max_image_bytes: int = Field(default=_LIMITS.max_bytes, gt=0)
@@ -46,6 +45,10 @@ class ModelSettings(ServiceSettings):
     @property
     def checkpoint(self) -> Checkpoint:
         return Checkpoint(uri=self.model, digest=self.model_digest)
+
+    @property
+    def number_format(self) -> Precision:
+        return Precision(self.precision)
 
     @property
     def image_sources(self) -> ImageSources:

@@ -27,7 +27,7 @@ async def load(settings: DecomposerSettings, server: ServiceServer, registry: Co
     from rlaifv.rpc.metrics import DecomposerMetrics, ModelMetrics, QueueCollector
     from services.decomposer.servicer import DecomposerServicer
 
-    decomposer = LocalDecomposer(await divider(settings.backend), settings.threads, settings.max_queue)
+    decomposer = LocalDecomposer(await divider(settings.backend), settings.max_queue)
     ModelMetrics(registry).serves(decomposer.version)
     QueueCollector(registry, decomposer.activity)
     servicer = DecomposerServicer(

@@ -17,8 +17,6 @@ class DecomposerSettings(ServiceSettings):
 
     backend: Literal["grammar", "fake"] = "grammar"
     """What divides: English grammar (spaCy), or one claim a sentence without any model."""
-    threads: int = Field(default=1, gt=0)
-    """Answers that are divided at once."""
     max_queue: int = Field(default=4096, gt=0)
     """Most answers that wait, over all streams; further ones get RESOURCE_EXHAUSTED."""
     max_answer_bytes: int = Field(default=1024 * 1024, gt=0)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
+from rlaifv.core.checkpoints import Checkpoint
+from rlaifv.ports.services import Labeler
 from rlaifv.rpc.entry import run_service
+from rlaifv.rpc.metrics import Activity
 from rlaifv.rpc.server import Ready, ServiceServer
 from services.labeler.settings import LabelerSettings
 
 if TYPE_CHECKING:
-    from rlaifv.adapters.fake.labeler import FakeLabeler
     from rlaifv.adapters.local_decomposer import LocalDecomposer
     from rlaifv.adapters.remote.decomposer import RemoteDecomposer
 
@@ -33,15 +38,14 @@ async def load(settings: LabelerSettings, server: ServiceServer, registry: Colle
     from rlaifv.rpc.metrics import LabelerMetrics, ModelMetrics, QueueCollector
     from services.labeler.servicer import LabelerServicer
 
-    labeler = await _labeler(settings)
+    backend = _fake(settings) if settings.backend == "fake" else await asyncio.to_thread(_huggingface, settings)
     decomposer = await _decomposer(settings)
-    checkpoint = labeler.checkpoint
-    QueueCollector(registry, labeler.activity)
-    ModelMetrics(registry).serves(checkpoint.digest)
+    QueueCollector(registry, backend.activity)
+    ModelMetrics(registry).serves(backend.checkpoint.digest)
     servicer = LabelerServicer(
-        labeler,
-        AnswerScoring(decomposer, labeler, checkpoint.digest, decomposer.version),
-        checkpoint,
+        backend.labeler,
+        AnswerScoring(decomposer, backend.labeler, backend.checkpoint.digest, decomposer.version),
+        backend.checkpoint,
         server.metrics,
         LabelerMetrics(registry),
         decomposer_version=decomposer.version,
@@ -51,22 +55,70 @@ async def load(settings: LabelerSettings, server: ServiceServer, registry: Colle
     )
 
     async def close() -> None:
-        await labeler.close()
+        await backend.close()
         await decomposer.close()
 
     return Ready(
         register=lambda grpc_server: add_LabelerServiceServicer_to_server(servicer, grpc_server),
-        check=labeler.check,
+        check=backend.check,
         close=close,
     )
 
 
-async def _labeler(settings: LabelerSettings) -> FakeLabeler:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """What looks, with which weights, what it is doing, whether it can, and how to end it."""
+
+    labeler: Labeler
+    checkpoint: Checkpoint
+    activity: Callable[[], Activity]
+    check: Callable[[], Awaitable[None]]
+    close: Callable[[], Awaitable[None]]
+
+
+def _fake(settings: LabelerSettings) -> Backend:
     from rlaifv.adapters.fake.labeler import FakeLabeler
 
     latency_s = settings.fake_latency_ms / 1000
-    return FakeLabeler(
+    labeler = FakeLabeler(
         settings.checkpoint, settings.fake_behaviour, latency_s, settings.max_queue, settings.image_sources
+    )
+    return Backend(
+        labeler=labeler,
+        checkpoint=labeler.checkpoint,
+        activity=labeler.activity,
+        check=labeler.check,
+        close=labeler.close,
+    )
+
+
+def _huggingface(settings: LabelerSettings) -> Backend:
+    import torch
+
+    from rlaifv.adapters.huggingface.labeler import HuggingFaceLabeler, LabelerOptions
+
+    if settings.torch_threads:
+        torch.set_num_threads(settings.torch_threads)
+    options = LabelerOptions(
+        precision=settings.number_format,
+        device=settings.device,
+        max_waiting=settings.max_queue,
+        feature_cache_bytes=settings.feature_cache_bytes,
+        branch_bytes=settings.branch_bytes,
+        sources=settings.image_sources,
+    )
+    labeler = HuggingFaceLabeler.open(settings.checkpoint, options)
+
+    def activity() -> Activity:
+        now = labeler.activity()
+        return Activity(waiting=now.waiting_items, rows=now.busy, batches=now.forward_passes)
+
+    return Backend(
+        labeler=labeler,
+        checkpoint=Checkpoint(uri=settings.model, digest=labeler.version),
+        activity=activity,
+        check=labeler.check,
+        close=lambda: asyncio.to_thread(labeler.close),
     )
 
 

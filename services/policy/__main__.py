@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
 from rlaifv.core.checkpoints import Checkpoint
+from rlaifv.ports.services import Policy
 from rlaifv.rpc.entry import run_service
+from rlaifv.rpc.metrics import Activity
 from rlaifv.rpc.server import Ready, ServiceServer
 from services.policy.settings import PolicySettings
-
-if TYPE_CHECKING:
-    from rlaifv.adapters.fake.policy import FakePolicy
 
 SERVICE = "rlaifv.api.v1.PolicyService"
 
@@ -31,11 +32,11 @@ async def load(settings: PolicySettings, server: ServiceServer, registry: Collec
     from rlaifv.rpc.metrics import ModelMetrics, PolicyMetrics, QueueCollector
     from services.policy.servicer import PolicyServicer
 
-    policy = await _policy(settings)
-    QueueCollector(registry, policy.activity)
+    backend = _fake(settings) if settings.backend == "fake" else await asyncio.to_thread(_huggingface, settings)
+    QueueCollector(registry, backend.activity)
     servicer = PolicyServicer(
-        policy,
-        Checkpoint(uri=settings.model, digest=await policy.version()),
+        backend.policy,
+        Checkpoint(uri=settings.model, digest=await backend.policy.version()),
         server.metrics,
         ModelMetrics(registry),
         PolicyMetrics(registry),
@@ -44,16 +45,51 @@ async def load(settings: PolicySettings, server: ServiceServer, registry: Collec
     )
     return Ready(
         register=lambda grpc_server: add_PolicyServiceServicer_to_server(servicer, grpc_server),
-        check=policy.check,
-        close=policy.close,
+        check=backend.check,
+        close=backend.close,
     )
 
 
-async def _policy(settings: PolicySettings) -> FakePolicy:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """What answers, what it is doing, whether it can, and how to end it."""
+
+    policy: Policy
+    activity: Callable[[], Activity]
+    check: Callable[[], Awaitable[None]]
+    close: Callable[[], Awaitable[None]]
+
+
+def _fake(settings: PolicySettings) -> Backend:
     from rlaifv.adapters.fake.policy import FakePolicy
 
     latency_s = settings.fake_latency_ms / 1000
-    return FakePolicy(settings.checkpoint, latency_s, settings.max_queue, settings.image_sources)
+    policy = FakePolicy(settings.checkpoint, latency_s, settings.max_queue, settings.image_sources)
+    return Backend(policy=policy, activity=policy.activity, check=policy.check, close=policy.close)
+
+
+def _huggingface(settings: PolicySettings) -> Backend:
+    import torch
+
+    from rlaifv.adapters.huggingface.policy import HuggingFacePolicy, PolicyOptions
+
+    if settings.torch_threads:
+        torch.set_num_threads(settings.torch_threads)
+    options = PolicyOptions(
+        precision=settings.number_format,
+        device=settings.device,
+        max_rows=settings.max_rows,
+        max_waiting=settings.max_queue,
+        feature_cache_bytes=settings.feature_cache_bytes,
+        sources=settings.image_sources,
+    )
+    policy = HuggingFacePolicy.open(settings.checkpoint, options)
+
+    def activity() -> Activity:
+        now = policy.activity()
+        return Activity(waiting=now.waiting_items, rows=now.active_rows, batches=now.steps)
+
+    return Backend(policy=policy, activity=activity, check=policy.check, close=policy.close)
 
 
 if __name__ == "__main__":

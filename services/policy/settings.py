@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from rlaifv.adapters.model_settings import ModelSettings
@@ -16,3 +17,5 @@ class PolicySettings(ModelSettings):
 
     backend: Literal["huggingface", "fake"] = "huggingface"
     """What answers: transformers in this process, or scripted answers without a model."""
+    max_rows: int = Field(default=96, gt=0)
+    """Most samples that are decoded together."""

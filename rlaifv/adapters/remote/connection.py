@@ -32,6 +32,16 @@ class UnaryCall(Protocol[Req_contra, Res_co]):
     def __call__(self, request: Req_contra, *, timeout: float | None = None) -> Awaitable[Res_co]: ...
 
 
+class FailedCall(Protocol):
+    """What gRPC's two kinds of error have in common, the asynchronous one and the other."""
+
+    def code(self) -> grpc.StatusCode: ...
+
+    def details(self) -> str | None: ...
+
+    def trailing_metadata(self) -> Any: ...
+
+
 class Patience:
     """How long to go on asking a service that is away: `seconds` since something last worked."""
 
@@ -89,25 +99,30 @@ class Connection:
                 await patience.pause(error)
 
     def translated(self, error: grpc.aio.AioRpcError) -> RlaifvError:
-        """Our error for a failed call: the service's own words, or where it said nothing, what gRPC found."""
-        code, details = error.code(), error.details() or ""
-        ours = any(key == RETRY_AFTER_KEY for key, _ in error.trailing_metadata() or ())
-        if code is grpc.StatusCode.UNAVAILABLE and not ours:
-            return Unavailable(f"the service at {self.target} cannot be reached: is it running? ({details})")
-        if code is grpc.StatusCode.CANCELLED:
-            # Our own cancellation is asyncio.CancelledError, so this came from a server that shut down.
-            return Unavailable(f"the service at {self.target} broke off the call: try again")
-        if code is grpc.StatusCode.UNIMPLEMENTED:
-            return from_status(code, f"the service at {self.target} does not offer this call: is it the right one?")
-        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return from_status(code, f"the service at {self.target} did not answer in time: allow it more")
-        return from_status(code, details)
+        """Our error for a failed call to this service."""
+        return translate(error, self.target)
 
     async def close(self) -> None:
         """Close the channel; calls in flight end."""
         if self._channel is not None:
             await self._channel.close()
             self._channel = None
+
+
+def translate(error: FailedCall, target: str) -> RlaifvError:
+    """Our error for a failed call: the service's own words, or where it said nothing, what gRPC found."""
+    code, details = error.code(), error.details() or ""
+    ours = any(key == RETRY_AFTER_KEY for key, _ in error.trailing_metadata() or ())
+    if code is grpc.StatusCode.UNAVAILABLE and not ours:
+        return Unavailable(f"the service at {target} cannot be reached: is it running? ({details})")
+    if code is grpc.StatusCode.CANCELLED:
+        # Our own cancellation is asyncio.CancelledError, so this came from a server that shut down.
+        return Unavailable(f"the service at {target} broke off the call: try again")
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return from_status(code, f"the service at {target} does not offer this call: is it the right one?")
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return from_status(code, f"the service at {target} did not answer in time: allow it more")
+    return from_status(code, details)
 
 
 async def nothing() -> Any:
