@@ -111,7 +111,7 @@ def _huggingface(settings: LabelerSettings) -> Backend:
 
     def activity() -> Activity:
         now = labeler.activity()
-        return Activity(waiting=now.waiting_items, rows=now.busy, batches=now.forward_passes)
+        return Activity(waiting=now.waiting_items, rows=now.rows, batches=now.forward_passes)
 
     return Backend(
         labeler=labeler,

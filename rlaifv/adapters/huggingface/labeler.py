@@ -24,7 +24,7 @@ from rlaifv.adapters.huggingface.reading import ImageReader, SeenImage
 from rlaifv.adapters.huggingface.vision import FeatureCache
 from rlaifv.adapters.images import ImageSources
 from rlaifv.core.checkpoints import Checkpoint
-from rlaifv.core.errors import BackendFailed, InvalidInput, RlaifvError
+from rlaifv.core.errors import BackendFailed, InvalidInput, RlaifvError, Unavailable
 from rlaifv.core.outcomes import Outcome
 from rlaifv.core.training import Precision
 from rlaifv.core.verdicts import Verdict, question_prompt
@@ -49,13 +49,14 @@ class LabelerOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelerActivity:
-    """Counts since start, and what waits now; for metrics. `asked` is at most `questions`: repetitions are asked once."""
+    """Counts since start, what waits now, and the rows of the last pass; for metrics. `asked` counts repetitions once."""
 
     items: int
     questions: int
     asked: int
     forward_passes: int
     waiting_items: int
+    rows: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +100,7 @@ class QuestionBranches:
         self._yes = torch.tensor(tokens.yes, device=decoder.device)
         self._no = torch.tensor(tokens.no, device=decoder.device)
         self.forward_passes = 0
+        self.rows = 0
 
     def ask(self, seen: SeenImage, questions: Sequence[str]) -> dict[str, tuple[float, float]]:
         """(p_yes, p_no) by question, softmax over the whole vocabulary in fp32.
@@ -165,6 +167,7 @@ class QuestionBranches:
         steps = torch.arange(width, device=device).expand(len(branches), width)
         hidden = self._decoder.extend(cache, ids, prefix.tokens + steps, prefix.next_position + steps)
         self.forward_passes += 1
+        self.rows = len(branches)
         last = torch.tensor([len(branch) - 1 for branch in branches], device=device)
         return self._decoder.logits(hidden[cache.cursor.row_index, last])
 
@@ -201,7 +204,13 @@ class HuggingFaceLabeler:
             asked=self._asked,
             forward_passes=self._branches.forward_passes,
             waiting_items=len(self._inbox),
+            rows=self._branches.rows,
         )
+
+    async def check(self) -> None:
+        """Raises Unavailable where the model's thread has died."""
+        if not self._thread.is_alive():
+            raise Unavailable("the labeler's thread has died: restart the service")
 
     def close(self) -> None:
         """Answer what was accepted, then end; blocking."""

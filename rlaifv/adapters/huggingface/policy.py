@@ -23,7 +23,7 @@ from rlaifv.adapters.huggingface.vision import FeatureCache
 from rlaifv.adapters.images import ImageSources
 from rlaifv.core.candidates import Candidate
 from rlaifv.core.checkpoints import Checkpoint
-from rlaifv.core.errors import BackendFailed, InvalidInput, RlaifvError
+from rlaifv.core.errors import BackendFailed, InvalidInput, RlaifvError, Unavailable
 from rlaifv.core.outcomes import Outcome
 from rlaifv.core.training import Precision
 from rlaifv.ports.services import Generation
@@ -215,6 +215,11 @@ class HuggingFacePolicy:
             waiting_items=sum(len(engine.inbox) for engine in engines),
             active_rows=sum(engine.active_rows for engine in engines),
         )
+
+    async def check(self) -> None:
+        """Raises Unavailable where the model's thread has died."""
+        if self._engine.ended:
+            raise Unavailable("the policy's thread has died: restart the service")
 
     def _forget_ended(self) -> None:
         """Let go of the weights of old versions that nobody waits for any more; their counts are kept."""
