@@ -9,7 +9,7 @@ from rlaifv.adapters.grammar.lexicon import nouns, verbs
 from rlaifv.adapters.grammar.parsing import Parse, Word
 from rlaifv.adapters.grammar.phrases import read_nouns
 from rlaifv.adapters.grammar.places import places, read_pending_places, relate
-from rlaifv.adapters.grammar.predicates import read_predicate
+from rlaifv.adapters.grammar.predicates import read_predicate, read_predicated
 from rlaifv.adapters.grammar.presentation import (
     is_presentation,
     present_objects,
@@ -23,6 +23,7 @@ from rlaifv.adapters.grammar.writing import read_writing
 from rlaifv.core.claims import ClaimType
 
 _SUBJECTS = ("nsubj", "nsubjpass", "csubj")
+_RELATIVES = ("that", "which", "who", "whom")
 _NESTED = ("ccomp", "conj", "parataxis", "advcl", "xcomp", "dep")
 
 
@@ -75,6 +76,10 @@ def _modifying_clause(draft: Draft, pending: Pending) -> None:
     verb = pending.word
     if any(w.dep == "aux" and w.lower == "to" for w in draft.parse.children(verb)):
         return
+    if verb.dep == "amod":
+        for subject in pending.subjects:
+            read_predicated(draft, verb, (subject,))
+        return
     if not pending.subjects:
         _picture_clause(draft, verb)
         return
@@ -96,19 +101,19 @@ def _picture_clause(draft: Draft, verb: Word) -> None:
 
 def _object_relative(draft: Draft, verb: Word, own: Word, things: tuple[Subject, ...]) -> None:
     """ "the ball that the boy is holding": the boy is holding the ball."""
-    if verb.lemma == "be" or draft.parse.child(verb, "dobj") not in (None, *_relatives(draft.parse, verb)):
+    targets = draft.parse.children(verb, "dobj")
+    if verb.lemma == "be" or any(w.lower not in _RELATIVES for w in targets) or _is_adverbial(draft.parse, verb):
+        read_clause(draft, verb, ())
         return
     for actor in read_nouns(draft, own):
         for thing in things:
-            rest = (
-                verb.lower if verb.tag == "VBG" else read_verb_phrase(draft, verb, passive=False).parts[0],
-                thing.reference,
-            )
+            rest = (read_verb_phrase(draft, verb).parts[0], thing.reference)
             draft.state(ClaimType.ACTION, Form.BE, actor.reference, (*thing.words, actor.first, verb), rest=rest)
 
 
-def _relatives(parse: Parse, verb: Word) -> tuple[Word, ...]:
-    return tuple(w for w in parse.children(verb, "dobj") if w.tag in ("WDT", "WP"))
+def _is_adverbial(parse: Parse, verb: Word) -> bool:
+    """ "a kitchen where a chef is cooking"."""
+    return any(w.lower in ("where", "when") for w in parse.children(verb, "advmod"))
 
 
 def read_clause(draft: Draft, verb: Word, inherited: tuple[Subject, ...]) -> None:
@@ -127,7 +132,7 @@ def read_clause(draft: Draft, verb: Word, inherited: tuple[Subject, ...]) -> Non
             read_predicate(draft, verb, subjects)
         else:
             draft.noticed.append(view)
-            _doubted(draft, verb, view)
+            _doubted(draft, verb, view, subjects)
     if verb.dep == "ROOT":
         draft.promote(subjects)
     _nested(draft, verb, subjects, view)
@@ -135,6 +140,8 @@ def read_clause(draft: Draft, verb: Word, inherited: tuple[Subject, ...]) -> Non
 
 def _nested(draft: Draft, verb: Word, subjects: tuple[Subject, ...], view: SkipReason | None) -> None:
     for below in draft.parse.children(verb):
+        if below.dep == "conj" and below.pos == "NOUN" and view is None:
+            read_nouns(draft, below)
         if below.dep not in _NESTED or not _is_predicate(draft.parse, below) or below.role is not Role.PLAIN:
             continue
         own = draft.parse.child(below, *_SUBJECTS, "expl") is not None
@@ -148,7 +155,10 @@ def _nested(draft: Draft, verb: Word, subjects: tuple[Subject, ...], view: SkipR
 def _subjects(draft: Draft, verb: Word, view: SkipReason | None) -> tuple[Subject, ...]:
     """Subjects of the clause. In a doubted clause only new things are taken to exist ("A man seems to be happy")."""
     found: list[Subject] = []
-    for word in draft.parse.children(verb, *_SUBJECTS):
+    words = draft.parse.children(verb, *_SUBJECTS)
+    if not words and verb.dep == "ROOT" and verb.lemma in verbs.POSTURES | {"hang"}:
+        words = draft.parse.children(verb, "dobj", "attr")
+    for word in words:
         if word.tag in ("WDT", "WP") or word.role is Role.WRITING:
             continue
         determiner = draft.parse.child(word, "det")
@@ -173,8 +183,9 @@ def _existential(draft: Draft, verb: Word, view: SkipReason | None) -> tuple[Sub
     return tuple(found)
 
 
-def _doubted(draft: Draft, verb: Word, view: SkipReason) -> None:
+def _doubted(draft: Draft, verb: Word, view: SkipReason, subjects: tuple[Subject, ...]) -> None:
     """An opinion about what somebody does with things does not deny the things."""
-    if view is SkipReason.OPINION and any(is_animate(s.lower) for s in draft.parse.children(verb, "nsubj")):
+    actors = draft.parse.children(verb, "nsubj") or tuple(s.word for s in subjects)
+    if view is SkipReason.OPINION and any(is_animate(a.lower) for a in actors):
         for word in draft.parse.children(verb, "dobj"):
             read_nouns(draft, word)

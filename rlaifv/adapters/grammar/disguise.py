@@ -90,6 +90,11 @@ _FUNCTION = words("""
     against along across through the a an this these those also not appears seems may might could would will do does
     did its his her their
 """)
+_LINKING = words(
+    "is are was were be been being looks look painted dyed colored coloured isn't aren't not mostly all both"
+)
+_AFTER_A_NOUN = words("cheese medal medals cone")
+_BEFORE_A_FRUIT = words("fresh ripe sliced peeled and with")
 _BEFORE_A_NOUN = words("a an the no") | frozenset(modifiers.NUMBERS) | frozenset(["several", "many"])
 _NOT_DISGUISED = (
     nouns.CONTAINERS_OF | nouns.POSITIONS | nouns.PICTURE | nouns.ABSTRACT | nouns.WRITABLE | nouns.PLURAL_ONLY
@@ -122,7 +127,8 @@ def _chunk(found: re.Match[str], sentence: str) -> Piece | None:
     text = re.sub(r"\s+", " ", found.group())
     match found.lastgroup:
         case "writing":
-            return Piece(start, end, text.strip("\"'"), "London", Role.WRITING)
+            said = re.search(r"\b(?:say|read|show|display)(?:s|ing)?,?\s+$", sentence[:start], re.IGNORECASE)
+            return Piece(start, end, text.strip("\"'"), "so" if said else "London", Role.WRITING)
         case "place":
             return Piece(start, end, re.sub(rf"{_OF_PICTURE}$", "", text, flags=re.I).lower(), "town", Role.PLACE)
         case "preposition":
@@ -136,21 +142,17 @@ def _chunk(found: re.Match[str], sentence: str) -> Piece | None:
 
 
 def _colour(start: int, end: int, text: str, sentence: str) -> Piece | None:
-    """A colour, unless the word stands where a noun stands ("an orange is on the plate")."""
-    if re.fullmatch("(?:golden )?(?:cream|gold|silver)", text, re.I) and re.match(
-        r"\s+(?:cheese|medal|cone)", sentence[end:]
-    ):
-        return None
+    """A colour, unless the word stands where a noun stands ("an orange is on the plate", "with mustard")."""
     before = re.search(r"(\w+)\s+$", sentence[:start])
     after = re.match(r"\s+(\w+)", sentence[end:])
     previous = before.group(1).lower() if before else ""
     following = after.group(1).lower() if after else ""
-    if (not following or following in _FUNCTION) and (
-        previous in _BEFORE_A_NOUN or previous in ("of", "in", "and", "")
-    ):
-        noun = text.lower() in ("orange", "peach", "lime", "rust", "salmon", "coral", "copper", "violet", "lavender")
-        return Piece(start, end, text, "apple", Role.NOUN) if noun and previous not in ("in", "of") else None
-    return Piece(start, end, text[0].lower() + text[1:], "red", Role.COLOUR)
+    described = bool(following) and following not in _FUNCTION and following not in _AFTER_A_NOUN
+    if described or previous in _LINKING:
+        return Piece(start, end, text[0].lower() + text[1:], "red", Role.COLOUR)
+    if text.lower() in ("orange", "peach", "lime") and previous in _BEFORE_A_NOUN | modifiers.COLOURS | _BEFORE_A_FRUIT:
+        return Piece(start, end, text, "apple", Role.NOUN)
+    return None
 
 
 def _nouns_disguised(pieces: list[Piece], ambiguous: Ambiguous) -> Iterator[Piece]:

@@ -36,6 +36,7 @@ class Word:
     start: int
     end: int
     role: Role
+    can_be_noun: bool = False
     can_be_adjective: bool = False
 
     @property
@@ -141,6 +142,7 @@ class Parser:
         return Word(
             index=token.i, text=piece.text, lemma=lemma, tag=token.tag_, pos=_POS.get(piece.role, token.pos_),
             dep=token.dep_, head=token.head.i, start=piece.start, end=piece.end, role=piece.role,
+            can_be_noun=any(b in self._nouns for b in _bases(piece.text.lower())),
             can_be_adjective=piece.text.lower() in self._others,
         )  # fmt: skip
 

@@ -8,6 +8,7 @@ from rlaifv.adapters.grammar.disguise import Role
 from rlaifv.adapters.grammar.draft import Draft, Pending, Subject
 from rlaifv.adapters.grammar.inflection import article
 from rlaifv.adapters.grammar.lexicon import nouns, words
+from rlaifv.adapters.grammar.names import is_idiom
 from rlaifv.adapters.grammar.parsing import Word
 from rlaifv.adapters.grammar.phrases import read_nouns
 from rlaifv.adapters.grammar.propositions import Form, Reference
@@ -20,6 +21,8 @@ _LOCATIVE = words("""
     across over beneath underneath atop alongside through toward towards into onto off beyond past down up amid
     amidst opposite within throughout upon from
 """)
+_MOTIONS = words("across through toward towards into onto off past down up along from away around over out")
+"""Of somebody who does something to something else, these say where it goes rather than where it is."""
 _NAMES_THINGS = words("of from to including like for as with without")
 _STANDS_ALONE = words("outside inside outdoors indoors underwater upside overhead")
 
@@ -34,6 +37,11 @@ class Place:
     worded: tuple[Part, ...]
     region: bool
     """Whether it is a place in the picture ("on the left")."""
+
+    @property
+    def is_direction(self) -> bool:
+        """ "across the lawn": a way rather than a place."""
+        return self.prep.lower in _MOTIONS
 
 
 def read_pending_places(draft: Draft) -> None:
@@ -73,6 +81,9 @@ def places(draft: Draft, prep: Word) -> tuple[Place, ...]:
         return ()
     inner = draft.parse.child(prep, "prep")
     target = draft.parse.child(prep, "pobj")
+    if target is not None and is_idiom(draft.parse, target) and target.lower not in nouns.PICTURE | nouns.ABSTRACT:
+        idiom: tuple[Part, ...] = (prep.lower, target.lower)
+        return (Place(prep, target, idiom, idiom, False),)
     if target is None:
         return _joined(prep, places(draft, inner)) if inner is not None else ()
     if target.role is Role.PLACE:
@@ -103,11 +114,15 @@ def _listed(references: list[Reference]) -> tuple[Part, ...]:
 
 
 def definite_part(draft: Draft, subject: Subject) -> Part:
-    """The noun as a known thing; "its owner" keeps its pronoun, since the sentence's subject stands before it."""
+    """The noun as a known thing; "its owner" and "her father's lap" keep the pronoun that the subject explains."""
     owner = draft.parse.child(subject.word, "poss")
-    if owner is not None and owner.tag == "PRP$" and isinstance(subject.reference, int):
-        return f"{owner.lower} {draft.mentions[subject.reference].noun}"
-    return subject.reference
+    if owner is None or not isinstance(subject.reference, int):
+        return subject.reference
+    noun = draft.mentions[subject.reference].noun
+    if owner.tag == "PRP$":
+        return f"{owner.lower} {noun}"
+    above = draft.parse.child(owner, "poss")
+    return f"{above.lower} {owner.lower}'s {noun}" if above is not None and above.tag == "PRP$" else subject.reference
 
 
 def worded_parts(draft: Draft, subject: Subject) -> tuple[Part, ...]:

@@ -9,11 +9,12 @@ from rlaifv.adapters.grammar.draft import Draft, Pending, Subject
 from rlaifv.adapters.grammar.inflection import article, looks_plural
 from rlaifv.adapters.grammar.lexicon import modifiers, nouns, verbs
 from rlaifv.adapters.grammar.parsing import Parse, Word
-from rlaifv.adapters.grammar.phrases import property_text, read_nouns
+from rlaifv.adapters.grammar.phrases import read_nouns
 from rlaifv.adapters.grammar.places import Place, places, read_phrase, relate, stands_alone, worded_parts
+from rlaifv.adapters.grammar.properties import property_text
 from rlaifv.adapters.grammar.propositions import Form, Pronoun
 from rlaifv.adapters.grammar.stance import is_animate, is_negated
-from rlaifv.adapters.grammar.verb_phrases import is_place_verb, read_verb_phrase
+from rlaifv.adapters.grammar.verb_phrases import VerbPhrase, base_form, is_place_verb, read_verb_phrase
 from rlaifv.core.claims import ClaimType
 
 
@@ -25,7 +26,7 @@ def read_predicate(draft: Draft, verb: Word, subjects: tuple[Subject, ...]) -> N
 
 def _kind(parse: Parse, verb: Word) -> Callable[[Draft, Word, tuple[Subject, ...]], None]:
     passive = parse.child(verb, "auxpass") is not None or (verb.tag == "VBN" and parse.child(verb, "aux") is None)
-    if verb.lemma == "be" or (verb.pos not in ("VERB", "AUX")):
+    if verb.lemma == "be" or (verb.pos not in ("VERB", "AUX") and parse.child(verb, "dobj") is None):
         return _copula
     if verb.lemma == "have" and not passive:
         return _having
@@ -38,10 +39,10 @@ def _copula(draft: Draft, verb: Word, subjects: tuple[Subject, ...]) -> None:
     negated = is_negated(draft.parse, verb)
     for word in draft.parse.children(verb, "acomp", "oprd"):
         for adjective in draft.parse.conjuncts(word):
-            _predicated(draft, adjective, subjects, negated)
+            read_predicated(draft, adjective, subjects, negated)
     for word in draft.parse.children(verb, "attr"):
         if word.role is Role.COLOUR or word.pos == "ADJ":
-            _predicated(draft, word, subjects, negated)
+            read_predicated(draft, word, subjects, negated)
         else:
             _predicate_noun(draft, word, subjects, negated)
     for word in draft.parse.children(verb, "advmod"):
@@ -58,7 +59,8 @@ def _copula(draft: Draft, verb: Word, subjects: tuple[Subject, ...]) -> None:
     _located(draft, verb, subjects, negated)
 
 
-def _predicated(draft: Draft, adjective: Word, subjects: tuple[Subject, ...], negated: bool) -> None:
+def read_predicated(draft: Draft, adjective: Word, subjects: tuple[Subject, ...], negated: bool = False) -> None:
+    """ "is red", "is full of water", "is visible in the distance"."""
     text = property_text(draft, adjective)
     completed = [p for prep in draft.parse.children(adjective, "prep") for p in _completions(draft, prep)]
     for subject in subjects:
@@ -155,35 +157,33 @@ def _placing(draft: Draft, verb: Word, subjects: tuple[Subject, ...]) -> None:
 
 def _passive(draft: Draft, verb: Word, subjects: tuple[Subject, ...]) -> None:
     """ "is parked on the street", "is made of wood", "is held by a woman"."""
+    if any(w.role is Role.WRITING for w in draft.parse.children(verb)):
+        return
     negated = is_negated(draft.parse, verb)
-    completed = tuple(
-        c
-        for w in draft.parse.children(verb)
-        if w.dep == "prep" and w.lower in ("of", "with")
-        for c in _completions(draft, w)
-    )
     phrase = read_verb_phrase(draft, verb, passive=True)
-    by_agent = bool(draft.parse.children(verb, "agent"))
+    kind = _passive_kind(draft.parse, verb, phrase)
     for subject in subjects:
-        if completed:
-            rest = (*phrase.parts[:1], *completed[0].worded)
-            kind = ClaimType.ATTRIBUTE if completed[0].prep.lower == "of" else ClaimType.RELATION
-            draft.state(
-                kind, Form.BE, subject.reference, (*subject.words, verb, completed[0].last), rest=rest, negated=negated
-            )
-        else:
-            moving = by_agent or "being" in str(phrase.parts[0])
-            alone = phrase.last is verb
-            kind = ClaimType.ACTION if moving else ClaimType.ATTRIBUTE if alone else ClaimType.RELATION
-            words = (*subject.words, verb, phrase.last)
-            draft.state(kind, Form.BE, subject.reference, words, rest=phrase.parts, negated=negated)
-        relate(draft, phrase.places, (subject,))
+        words = (*subject.words, verb, phrase.last)
+        draft.state(kind, Form.BE, subject.reference, words, rest=phrase.parts, negated=negated)
+        if not negated:
+            relate(draft, phrase.places, (subject,))
+
+
+def _passive_kind(parse: Parse, verb: Word, phrase: VerbPhrase) -> ClaimType:
+    """Done by somebody: an action. A state by itself or of a material: an attribute. Otherwise where or with what."""
+    agents = [t for agent in parse.children(verb, "agent") for t in parse.children(agent, "pobj")]
+    if str(phrase.parts[0]).startswith("being ") or any(is_animate(a.lower) for a in agents):
+        return ClaimType.ACTION
+    if phrase.last is verb or parse.child(verb, "oprd", "acomp") is not None or "of" in phrase.parts:
+        return ClaimType.ATTRIBUTE
+    return ClaimType.RELATION
 
 
 def _action(draft: Draft, verb: Word, subjects: tuple[Subject, ...]) -> None:
     negated = is_negated(draft.parse, verb)
     mark = len(draft.propositions)
-    phrase = read_verb_phrase(draft, verb, passive=False)
+    alive = any(_is_alive(draft, s) for s in subjects)
+    phrase = read_verb_phrase(draft, verb, simple=not alive and verb.tag in ("VBZ", "VBP", "NNS"))
     if negated:
         draft.keep_known(mark)
     if phrase.stative and not phrase.objects:
@@ -202,14 +202,14 @@ def _action(draft: Draft, verb: Word, subjects: tuple[Subject, ...]) -> None:
                 Form.DO,
                 subject.reference,
                 words,
-                verb=verb.lemma,
+                verb=base_form(verb),
                 rest=phrase.parts,
                 negated=negated,
             )
         else:
             draft.state(ClaimType.ACTION, Form.BE, subject.reference, words, rest=phrase.parts, negated=negated)
         if not negated and not (phrase.objects and verb.lemma in verbs.PLACED_OBJECT):
-            relate(draft, phrase.places, (subject,))
+            relate(draft, tuple(p for p in phrase.places if not p.is_direction), (subject,))
 
 
 def _is_alive(draft: Draft, subject: Subject) -> bool:

@@ -22,6 +22,8 @@ def is_presentation(parse: Parse, verb: Word) -> bool:
     subject = parse.child(verb, *_SUBJECTS)
     if subject is None:
         return verb.dep == "ROOT" and verb.tag == "VBG" and verb.lemma in verbs.SHOWING and verb.lemma != "have"
+    if subject.lower in nouns.PICTURE and verb.lemma == "take":
+        return parse.child(verb, "dobj") is not None
     about_picture = subject.lower in nouns.PICTURE and subject.dep != "nsubjpass"
     if about_picture or (subject.lower in ("this", "here") and verb.lemma in verbs.SHOWING | {"be"}):
         return verb.lemma in verbs.SHOWING | {"be", "focus", "take", "center"}

@@ -7,6 +7,7 @@ from rlaifv.adapters.grammar.lexicon import modifiers, nouns, verbs, words
 from rlaifv.adapters.grammar.parsing import Parse, Word
 
 _DOUBTFUL = words("possible likely unlikely probable unclear uncertain unknown hard difficult evident clear worth")
+_ABSTRACT_ENDINGS = ("ness", "tion", "sion", "ance", "ence", "ity", "ment", "ism")
 _CONDITIONAL = words("if unless whether though because since so")
 
 
@@ -85,11 +86,10 @@ def _is_opinion(parse: Parse, verb: Word) -> bool:
 
 def is_abstract(noun: str) -> bool:
     """Whether a lower-case noun names nothing that can be pointed at."""
-    return (
-        noun in nouns.ABSTRACT
-        or noun.endswith(("ness", "ship", "hood"))
-        or (noun.endswith(("tion", "sion", "ment", "ance", "ence", "ity")) and noun not in nouns.CONCRETE)
-    )
+    last = noun.split()[-1]
+    if last in nouns.ABSTRACT:
+        return True
+    return len(last) > 7 and last.endswith(_ABSTRACT_ENDINGS) and last not in nouns.CONCRETE
 
 
 def is_animate(noun: str) -> bool:

@@ -8,6 +8,7 @@ from rlaifv.adapters.grammar.disguise import Role
 from rlaifv.adapters.grammar.draft import Draft, Subject
 from rlaifv.adapters.grammar.inflection import ing
 from rlaifv.adapters.grammar.lexicon import nouns, verbs
+from rlaifv.adapters.grammar.names import name
 from rlaifv.adapters.grammar.parsing import Word
 from rlaifv.adapters.grammar.phrases import read_nouns
 from rlaifv.adapters.grammar.places import Part, Place, places, worded_parts
@@ -24,33 +25,45 @@ class VerbPhrase:
     places: tuple[Place, ...]
 
 
-def read_verb_phrase(draft: Draft, verb: Word, *, passive: bool) -> VerbPhrase:
-    """The verb with its particle and object, or with its first place if it has no object."""
-    stative = not passive and verb.lemma in verbs.STATIVE
-    head: Part = verb.lower if passive else verb.lemma if stative else _progressive(verb)
-    if passive and any(w.lower == "being" for w in draft.parse.children(verb, "auxpass")):
-        head = f"being {head}"
-    parts: list[Part] = [head] if not stative else []
-    last = verb
-    for particle in draft.parse.children(verb, "prt"):
-        parts.append(particle.lower)
-        last = max(last, particle, key=lambda w: w.index)
-    objects = tuple(
-        o for target in draft.parse.children(verb, "dobj", "attr", "oprd") for o in read_nouns(draft, target)
-    )
+def read_verb_phrase(draft: Draft, verb: Word, *, passive: bool = False, simple: bool = False) -> VerbPhrase:
+    """The verb with its particle and object, or with its first place if it has no object.
+
+    `simple` keeps the simple present: "the bridge crosses a stream".
+    """
+    targets = draft.parse.children(verb, "dobj", "attr", "oprd")
+    stative = not passive and verb.tag != "VBG" and (verb.lemma in verbs.STATIVE or (simple and bool(targets)))
+    parts: list[Part] = [] if stative else [_head(draft, verb, passive)]
+    particles = draft.parse.children(verb, "prt")
+    parts += [p.lower for p in particles]
+    last = max([verb, *particles], key=lambda w: w.index)
+    objects = tuple(o for target in targets for o in read_nouns(draft, target))
     if objects:
         parts += _coordinated(draft, objects)
         last = objects[-1].word
-    elif not passive or not stative:
-        last = _complement(draft, verb, parts, last)
-    found = tuple(p for prep in _prepositions(draft, verb) for p in places(draft, prep))
-    if not objects and len(parts) == 1 and last is verb:
-        found, last = _absorb_place(parts, found, last)
+        _read_instruments(draft, verb)
+        found = _places(draft, verb)
+    else:
+        completed = next((w for w in (read(draft, verb, parts) for read in _COMPLETIONS) if w is not None), None)
+        found = _places(draft, verb)
+        if completed is not None:
+            last = completed
+        else:
+            found, last = _absorb_place(parts, found, last)
     return VerbPhrase(tuple(parts), last, stative, objects, found)
 
 
-def _progressive(verb: Word) -> str:
-    return verb.lower if verb.tag == "VBG" else ing(verb.lemma)
+def _head(draft: Draft, verb: Word, passive: bool) -> str:
+    if not passive:
+        return verb.lower if verb.tag == "VBG" else ing(base_form(verb))
+    ongoing = any(w.lower == "being" for w in draft.parse.children(verb, "auxpass"))
+    return f"being {verb.lower}" if ongoing else verb.lower
+
+
+def base_form(verb: Word) -> str:
+    """The infinitive, also where the tagger took the verb for a noun."""
+    if verb.lemma == verb.lower and verb.tag == "NNS":
+        return nouns.singular(verb.lower)
+    return verb.lemma
 
 
 def _coordinated(draft: Draft, objects: tuple[Subject, ...]) -> list[Part]:
@@ -64,8 +77,12 @@ def _prepositions(draft: Draft, verb: Word) -> tuple[Word, ...]:
     return tuple(
         w
         for w in draft.parse.children(verb)
-        if w.dep == "prep" or (w.role is Role.PREPOSITION and w.dep in ("advmod", "prep", "prt", "mark"))
+        if w.dep == "prep" or (w.role is Role.PREPOSITION and w.dep in ("advmod", "prt", "mark"))
     )
+
+
+def _places(draft: Draft, verb: Word) -> tuple[Place, ...]:
+    return tuple(p for prep in _prepositions(draft, verb) for p in places(draft, prep))
 
 
 def _absorb_place(parts: list[Part], found: tuple[Place, ...], last: Word) -> tuple[tuple[Place, ...], Word]:
@@ -77,56 +94,62 @@ def _absorb_place(parts: list[Part], found: tuple[Place, ...], last: Word) -> tu
     return tuple(p for p in found if p is not first), first.last
 
 
-def _complement(draft: Draft, verb: Word, parts: list[Part], last: Word) -> Word:
-    """Phrases that complete the verb: "looking at the camera", "waiting for a bus", "trying to catch a ball"."""
+def _read_instruments(draft: Draft, verb: Word) -> None:
+    """ "with a knife", "to the ducks": things, though no claim of their own."""
     for prep in _prepositions(draft, verb):
-        if (
-            prep.lower in ("with", "for", "to", "of", "about", "as", "like", "by")
-            and prep.role is Role.PLAIN
-            and prep.index > verb.index
-        ):
-            target = draft.parse.child(prep, "pobj")
-            if prep.lower in ("like", "as", "by", "about") or target is None:
-                continue
+        if prep.lower in ("with", "to", "of", "by"):
+            for target in draft.parse.children(prep, "pobj"):
+                read_nouns(draft, target)
+
+
+def _complement(draft: Draft, verb: Word, parts: list[Part]) -> Word | None:
+    """What completes a verb without object: "playing with a ball", "waiting for a bus"; its last word."""
+    for prep in _prepositions(draft, verb):
+        target = draft.parse.child(prep, "pobj")
+        if prep.lower in ("with", "for", "to", "of") and prep.index > verb.index and target is not None:
+            if verb.lower == "made":
+                parts += [prep.lower, name(draft.parse, target)]
+                return target
             found = read_nouns(draft, target)
-            if found and len(parts) < 3:
+            if found:
                 parts += [prep.lower, *_coordinated(draft, found)]
-                last = found[-1].word
-                break
+                return found[-1].word
+    return None
+
+
+def _result(draft: Draft, verb: Word, parts: list[Part]) -> Word | None:
+    """ "is painted yellow"."""
+    for below in draft.parse.children(verb, "oprd", "acomp"):
+        if below.pos == "ADJ" and below.index > verb.index:
+            parts.append(below.text)
+            return below
+    return None
+
+
+def _agent(draft: Draft, verb: Word, parts: list[Part]) -> Word | None:
     for agent in draft.parse.children(verb, "agent"):
         for target in draft.parse.children(agent, "pobj"):
             found = read_nouns(draft, target)
             if found:
                 parts += ["by", *_coordinated(draft, found)]
-                last = found[-1].word
+                return found[-1].word
+    return None
+
+
+def _attempt(draft: Draft, verb: Word, parts: list[Part]) -> Word | None:
+    """ "trying to catch a ball"."""
     for below in draft.parse.children(verb, "xcomp"):
-        if any(w.lower == "to" for w in draft.parse.children(below, "aux")) and verb.lemma in verbs.ATTEMPTS:
-            inner = read_verb_phrase(draft, below, passive=False)
-            base: tuple[Part, ...] = (below.lemma, *(inner.parts if inner.stative else inner.parts[1:]))
-            parts += ["to", *base]
-            last = inner.last
-    return last
+        infinitive = any(w.lower == "to" for w in draft.parse.children(below, "aux"))
+        if infinitive and verb.lemma in verbs.ATTEMPTS:
+            inner = read_verb_phrase(draft, below)
+            parts += ["to", below.lemma, *(inner.parts if inner.stative else inner.parts[1:])]
+            return inner.last
+    return None
+
+
+_COMPLETIONS = (_result, _complement, _agent, _attempt)
 
 
 def is_place_verb(verb: Word) -> bool:
     """Postures that, of a thing, only say where it is."""
-    return verb.lemma in (
-        "sit",
-        "stand",
-        "lie",
-        "rest",
-        "lay",
-        "sprawl",
-        "appear",
-        "sat",
-        "be",
-        "exist",
-        "occupy",
-        "remain",
-        "stay",
-    )
-
-
-def writes(verb: Word) -> bool:
-    """Verbs whose object can be writing."""
-    return verb.lemma in verbs.WRITING or verb.lemma in nouns.WRITABLE
+    return verb.lemma in verbs.POSTURES

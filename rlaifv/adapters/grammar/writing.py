@@ -48,7 +48,7 @@ def _bearer(parse: Parse, writing: Word) -> Word | None:
         if above is current:
             return _only_noun_before(parse, writing)
         if above.pos in ("NOUN", "PROPN") and above.lower in nouns.WRITABLE:
-            return _carrier(parse, above) or above
+            return _carrier(parse, above) or _place_of_writing(parse, above) or above
         if current.dep in ("compound", "amod", "nmod") and above.pos in ("NOUN", "PROPN"):
             return above
         if above.pos in ("VERB", "AUX"):
@@ -72,6 +72,11 @@ def _subject_of(parse: Parse, verb: Word, writing: Word) -> Word | None:
         carrier = _carrier(parse, above) if above.lower in nouns.WRITABLE else None
         return carrier or above
     return None
+
+
+def _place_of_writing(parse: Parse, text: Word) -> Word | None:
+    """The wall of "The words 'X' are written on the wall"."""
+    return _on(parse, parse.head(text)) if text.dep in ("nsubj", "nsubjpass") else None
 
 
 def _carrier(parse: Parse, text: Word) -> Word | None:

@@ -41,7 +41,7 @@ OPINIONS = words("""
 """Judgements of the speaker; never an attribute claim."""
 
 UNCHECKABLE = words("""
-    able additional adjacent aforementioned again alike alone already another available aware certain common
+    about ready able additional adjacent aforementioned again alike alone already another available aware certain common
     complete corresponding current different distinct due early entire equal especial even every exact extra few
     first last former full-of further general given hidden identical individual initial known latter likely main
     major many more most much multiple near nearby neighboring next numerous only opposite other others overall own

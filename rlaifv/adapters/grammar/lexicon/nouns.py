@@ -14,7 +14,7 @@ VIEWER = words("i we you one viewer viewers observer me us they")
 """Who looks at the picture in "I can see ...", "you can see ..."."""
 
 ABSTRACT = words("""
-    ability absence accent action activity addition affection air ambiance ambience amount angle appeal appearance
+    ability speech absence accent action activity addition affection air ambiance ambience amount angle appeal appearance
     arrangement aspect atmosphere attention attire attribute backdrop balance beauty bit blend bond brand break calm
     calmness care case cause celebration centerpiece challenge chance change character charm choice clarity
     closeness coexistence color colors colour colours combination comfort companionship comparison complexity
@@ -44,7 +44,7 @@ ABSTRACT = words("""
 """Nothing a labeler can point at; never the subject of an existence claim."""
 
 MASS = words("""
-    asphalt bacon baggage beef beer bread broccoli butter cash cement chalk champagne cheese chocolate clothing
+    soup asphalt bacon baggage beef beer bread broccoli butter cash cement chalk champagne cheese chocolate clothing
     coffee concrete corn cotton cream cutlery dirt dust equipment fabric flour foam fog foliage food frost fruit fur
     furniture garbage garlic ginger gold graffiti grass gravel greenery ham hair hay honey ice jam jelly jewelry
     juice ketchup laundry leather lettuce lighting linen lipstick litter luggage machinery makeup mayonnaise meat
@@ -106,7 +106,7 @@ MALE = words("""
 BODY_PARTS = words("""
     arm arms hand hands leg legs foot feet head face eye eyes ear ears nose mouth neck shoulder shoulders back chest
     finger fingers knee knees lap hip hips paw paws body waist elbow elbows thumb toe toes lip lips cheek cheeks
-    forehead chin wrist wrists ankle ankles heel heels belly stomach torso
+    forehead chin wrist wrists ankle ankles heel heels belly stomach torso trunk tail beak mane
 """)
 """Presupposed by their owner: "in his hand" asserts no hand."""
 

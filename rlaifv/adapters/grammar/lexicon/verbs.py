@@ -55,3 +55,6 @@ WRITING = words("say read display state show spell bear")
 
 ATTEMPTS = words("try attempt prepare get wait begin start continue reach")
 """Take an infinitive that can be seen going on."""
+
+POSTURES = words("sit stand lie rest lay sprawl appear exist occupy remain stay")
+"""Of a thing, they only say where it is."""
