@@ -43,11 +43,13 @@ async def _nothing() -> None:
 class Ready:
     """A backend that can answer: how to register its servicer, and how to look after it.
 
-    `check` raises an RlaifvError while the backend cannot answer; `close` frees what it holds.
+    `check` raises an RlaifvError while the backend cannot answer; `drain` ends calls that would not end by themselves when the
+    service stops; `close` frees what it holds.
     """
 
     register: Callable[[grpc.aio.Server], None]
     check: Callable[[], Awaitable[None]] = _nothing
+    drain: Callable[[], Awaitable[None]] = _nothing
     close: Callable[[], Awaitable[None]] = _nothing
 
 
@@ -110,6 +112,9 @@ class ServiceServer:
             await asyncio.gather(self._watch, return_exceptions=True)
         await self._health.enter_graceful_shutdown()
         self.metrics.ready.set(0)
+        self._gate.state = GateState.DRAINING
+        if self._backend:
+            await self._backend.drain()
         if not await self._gate.drain(self._settings.drain_s):
             log.warning("calls were cancelled: they did not end in time", drain_s=self._settings.drain_s)
         await self._server.stop(_ABORT_GRACE_S)

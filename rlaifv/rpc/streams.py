@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -99,6 +99,30 @@ class ItemStream(Generic[Req, Res]):
                 answer = self.failed(request.item_id, records_pb2.ItemStatus(code=code.value[0], message=message))
         self.metrics.items.labels(self.method, code.name).inc()
         answers.put_nowait(answer)
+
+
+async def until(event: asyncio.Event, values: AsyncIterator[T]) -> AsyncGenerator[T, None]:
+    """The values up to the event; closing this iterator closes `values`."""
+    stopped = asyncio.create_task(event.wait())
+    coming: asyncio.Future[T] | None = None
+    try:
+        while True:
+            coming = asyncio.ensure_future(anext(values))
+            await asyncio.wait((coming, stopped), return_when=asyncio.FIRST_COMPLETED)
+            if not coming.done():
+                return
+            try:
+                value = coming.result()
+            except StopAsyncIteration:
+                return
+            yield value
+    finally:
+        waiting = [task for task in (coming, stopped) if task is not None and not task.done()]
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        if isinstance(values, AsyncGenerator):
+            await values.aclose()
 
 
 async def only(outcomes: AsyncIterator[Outcome[T]]) -> T:

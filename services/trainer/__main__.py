@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from services.trainer.settings import TrainerSettings
 
 if TYPE_CHECKING:
     from rlaifv.adapters.fake.trainer import FakeTrainer
+    from rlaifv.adapters.huggingface.trainer import HuggingFaceTrainer
 
 SERVICE = "rlaifv.api.v1.TrainerService"
 
@@ -31,7 +33,7 @@ async def load(settings: TrainerSettings, server: ServiceServer, registry: Colle
     from services.trainer.following import JobFollower
     from services.trainer.servicer import TrainerServicer
 
-    trainer = _trainer(settings)
+    trainer = _fake(settings) if settings.backend == "fake" else await asyncio.to_thread(_huggingface, settings)
     follower = JobFollower(trainer, TrainerMetrics(registry))
     servicer = TrainerServicer(trainer, follower, settings.allowed_roots)
 
@@ -39,13 +41,35 @@ async def load(settings: TrainerSettings, server: ServiceServer, registry: Colle
         await follower.close()
         await trainer.close()
 
-    return Ready(register=lambda grpc_server: add_TrainerServiceServicer_to_server(servicer, grpc_server), close=close)
+    return Ready(
+        register=lambda grpc_server: add_TrainerServiceServicer_to_server(servicer, grpc_server),
+        drain=servicer.drain,
+        close=close,
+    )
 
 
-def _trainer(settings: TrainerSettings) -> FakeTrainer:
+def _fake(settings: TrainerSettings) -> FakeTrainer:
     from rlaifv.adapters.fake.trainer import FakeTrainer
 
     return FakeTrainer(settings.fake_steps, settings.fake_step_ms / 1000)
+
+
+def _huggingface(settings: TrainerSettings) -> HuggingFaceTrainer:
+    import torch
+
+    from rlaifv.adapters.huggingface.trainer import HuggingFaceTrainer
+    from rlaifv.adapters.huggingface.training_run import TrainerOptions
+
+    if settings.torch_threads:
+        torch.set_num_threads(settings.torch_threads)
+    options = TrainerOptions(
+        device=settings.device,
+        save_every_steps=settings.save_every_steps,
+        save_every_s=settings.save_every_s,
+        reference_batch_size=settings.reference_batch_size,
+        feature_bytes=settings.feature_bytes,
+    )
+    return HuggingFaceTrainer(options)
 
 
 if __name__ == "__main__":

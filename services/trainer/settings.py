@@ -19,6 +19,16 @@ class TrainerSettings(ServiceSettings):
     """What trains: torch in this process, or a counter of steps without a model."""
     allowed_roots: Folders = ()
     """Folders under which a job's pairs, policy and output must lie, ':' between them; empty allows any place."""
+    device: str = "cpu"
+    """Where torch computes, for example cpu or cuda:0."""
+    save_every_steps: int = Field(default=50, gt=0)
+    """Optimiser steps between two states that a killed job can resume from."""
+    save_every_s: float = Field(default=300.0, gt=0)
+    """Longest time between two such states, seconds."""
+    reference_batch_size: int = Field(default=4, gt=0)
+    """Pairs that go through the reference model at once."""
+    feature_bytes: int = Field(default=1 << 30, ge=0)
+    """Memory for the vision features of a job's pictures, bytes."""
     torch_threads: int = Field(default=0, ge=0)
     """Threads that torch computes with; 0 leaves it to torch."""
     fake_steps: int = Field(default=4, gt=0)
