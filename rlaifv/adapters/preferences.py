@@ -90,7 +90,7 @@ def preference_row(
         rejected=pair.rejected.candidate.text,
         origin_dataset=origin_dataset or ds_name,
         origin_split=json.dumps({"model": versions["policy"], "labeler": versions["labeler"]}, sort_keys=True),
-        image_path=prompt.image.uri or prompt.id,
+        image_path=Path(prompt.image.uri).name or prompt.id,
         pair_id=pair.id,
         prompt_id=pair.prompt_id,
         iteration=iteration,

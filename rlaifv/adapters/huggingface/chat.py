@@ -7,7 +7,7 @@ other words (fault 10).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -33,6 +33,10 @@ class PreparedImage:
     placeholders: tuple[int, ...]
     cut: int
     head: tuple[int, ...]
+
+    def without_inputs(self) -> PreparedImage:
+        """The token layout alone."""
+        return replace(self, inputs={})
 
 
 class ChatFormat:

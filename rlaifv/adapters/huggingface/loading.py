@@ -7,13 +7,14 @@ ours, and what the caller did not ask for does not happen (reference, sec. 1.1).
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
@@ -24,18 +25,23 @@ from rlaifv.core.errors import DataLoss, InvalidInput
 from rlaifv.core.training import Precision
 
 _LOAD_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError, SafetensorError)
+_DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 _loading = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedModel:
-    """A model ready to use, and the digest of the folder it came from. `end_tokens` are the ids that end an answer."""
+    """A model ready to use, and the digest of the folder it came from.
+
+    `end_tokens` are the ids that end an answer; `stored_dtype` is the number format of the folder's weights.
+    """
 
     model: PreTrainedModel
     chat: ChatFormat
     folder: Path
     digest: str
     end_tokens: tuple[int, ...]
+    stored_dtype: torch.dtype = torch.float32
 
     @property
     def end_of_sequence(self) -> int:
@@ -64,6 +70,7 @@ def load_model(checkpoint: Checkpoint, precision: Precision = Precision.FP32, de
         folder=folder,
         digest=checkpoint.digest or model_digest(folder),
         end_tokens=end_tokens,
+        stored_dtype=_stored_dtype(folder),
     )
 
 
@@ -97,6 +104,18 @@ def _refuse_bad_numbers(model: PreTrainedModel, folder: Path) -> None:
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise DataLoss(f"model folder {folder}: weight {name} holds NaN or infinity; take another checkpoint")
+
+
+def _stored_dtype(folder: Path) -> torch.dtype:
+    """Of the largest weight: norms may be kept in another format."""
+    sizes: dict[torch.dtype, int] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(str(path), framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 - not a dict
+                part = file.get_slice(name)
+                dtype = _DTYPES.get(part.get_dtype(), torch.float32)
+                sizes[dtype] = sizes.get(dtype, 0) + math.prod(part.get_shape())
+    return max(sizes, key=lambda dtype: sizes[dtype])
 
 
 def _end_tokens(model: PreTrainedModel, processor: Any) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from rlaifv.adapters.huggingface.chat import PreparedImage
@@ -43,7 +43,7 @@ class ImageReader:
         if known is None:
             prepared = self._loaded.chat.prepare(decode(data, self._sources.limits))
             # The pixels are in the arguments if the model needs them still.
-            known = SeenImage(prepared=replace(prepared, inputs={}), arguments=self._vision.encode(prepared))
+            known = SeenImage(prepared=prepared.without_inputs(), arguments=self._vision.encode(prepared))
             self._features.put(key, known, known.arguments)
         return known
 

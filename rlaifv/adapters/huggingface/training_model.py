@@ -1,0 +1,138 @@
+"""The model being trained: which weights learn, how pairs run through it, and the folder it becomes.
+
+Precision: master weights, gradients and AdamW's moments are fp32 always; with bf16, forward and backward run under autocast.
+Log-softmax and loss are fp32. The reference is the frozen start: its log-probabilities are computed before the first step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import Tensor, nn
+from torch.nn import Parameter
+
+from rlaifv.adapters.huggingface.decoder import head_logits
+from rlaifv.adapters.huggingface.export import save_model
+from rlaifv.adapters.huggingface.loading import LoadedModel
+from rlaifv.adapters.huggingface.training_data import PairData
+from rlaifv.adapters.huggingface.training_vision import TrainingVision, vision_tower
+from rlaifv.core.errors import InvalidInput
+from rlaifv.core.seeds import derive_seed
+from rlaifv.core.training import Hyperparameters, Lora, Precision
+from rlaifv.learning.logprobs import answer_logprobs
+from rlaifv.learning.objectives import PairLogprobs
+from rlaifv.learning.sequences import TokenSequence, collate
+
+
+class TrainingModel:
+    """Scores pairs with gradients; `parameters` are the weights that learn, by name."""
+
+    def __init__(
+        self, loaded: LoadedModel, data: PairData, hyperparameters: Hyperparameters, feature_bytes: int = 1 << 30
+    ) -> None:
+        """`loaded` must be in fp32. Raises InvalidInput for LoRA with a learning vision tower."""
+        lora, train_vision = hyperparameters.lora, hyperparameters.train_vision
+        if lora is not None and train_vision:
+            raise InvalidInput.field(
+                "training.train_vision", True, "does not go with LoRA: adapters are for the language model"
+            )
+        self._loaded = loaded
+        self._data = data
+        self._precision = hyperparameters.precision
+        self._model = loaded.model
+        self._tower = vision_tower(loaded.model)
+        self._vision = TrainingVision(
+            loaded.model,
+            loaded.digest,
+            data.prepare,
+            projector_learns=lora is None,
+            tower_learns=train_vision,
+            max_bytes=feature_bytes,
+        )
+        self._peft: PeftModel | None = None
+        if lora is None:
+            self._model.requires_grad_(True)
+            if self._tower is not None:
+                self._tower.requires_grad_(train_vision)
+        else:
+            self._peft = _with_lora(loaded, lora, hyperparameters.seed)
+        self._train_vision = train_vision
+        self.parameters: dict[str, Parameter] = {
+            name: parameter for name, parameter in self._model.named_parameters() if parameter.requires_grad
+        }
+
+    def train(self) -> None:
+        """Dropout on, except in a frozen vision tower."""
+        self._model.train()
+        if self._tower is not None and not self._train_vision:
+            self._tower.eval()
+
+    def eval(self) -> None:
+        """Dropout off."""
+        self._model.eval()
+
+    def score(self, pairs: Sequence[int]) -> PairLogprobs:
+        """Summed answer log-probabilities of the pairs with these numbers, fp32, with gradients unless disabled around."""
+        encoded = [self._data.pairs[number] for number in pairs]
+        sequences = [pair.chosen for pair in encoded] + [pair.rejected for pair in encoded]
+        sums = self._logprobs(sequences, [pair.image for pair in encoded] * 2)
+        return PairLogprobs(chosen=sums[: len(pairs)], rejected=sums[len(pairs) :])
+
+    def reference(self, batch_size: int) -> PairLogprobs:
+        """Log-probabilities of all pairs under the present weights without dropout; call it before the first step."""
+        self.eval()
+        parts = []
+        with torch.no_grad():
+            for start in range(0, len(self._data.pairs), batch_size):
+                parts.append(self.score(range(start, min(start + batch_size, len(self._data.pairs)))))
+        return PairLogprobs(
+            chosen=torch.cat([part.chosen for part in parts]).cpu(),
+            rejected=torch.cat([part.rejected for part in parts]).cpu(),
+        )
+
+    def save(self, target: Path) -> None:
+        """Write the whole model as a folder (adapters merged), in the number format of the start; ends the training."""
+        model = self._model
+        if self._peft is not None:
+            self._peft.eval()
+            model = self._peft.merge_and_unload()
+        save_model(model, self._loaded.folder, target, self._loaded.stored_dtype)
+
+    def _logprobs(self, sequences: Sequence[TokenSequence], images: Sequence[str]) -> Tensor:
+        device = self._model.device
+        batch = collate(sequences, pad=self._loaded.end_of_sequence)
+        with self._autocast():
+            output = self._model.base_model(
+                input_ids=batch.ids.to(device),
+                attention_mask=batch.attention.to(device),
+                use_cache=False,
+                **self._vision.arguments(images),
+            )
+            return answer_logprobs(output.last_hidden_state, batch, self._head)
+
+    def _head(self, hidden: Tensor) -> Tensor:
+        return head_logits(self._model, self._model.get_output_embeddings(), hidden)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self._model.device.type, dtype=torch.bfloat16, enabled=self._precision is Precision.BF16)
+
+
+def _with_lora(loaded: LoadedModel, lora: Lora, seed: int) -> PeftModel:
+    """Adapters on all linear layers of the language model; head, projector and vision tower have none."""
+    model = loaded.model
+    decoder = model.get_decoder()
+    inside = set(decoder.modules()) - {model.get_output_embeddings()}
+    targets = [name for name, module in model.named_modules() if isinstance(module, nn.Linear) and module in inside]
+    if not targets:
+        raise InvalidInput("model: its language model has no linear layer to adapt")
+    config = LoraConfig(
+        r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets, bias="none"
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "lora"))
+        return get_peft_model(model, config)
