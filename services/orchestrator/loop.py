@@ -31,17 +31,15 @@ This module knows the order of things. What a stage does is in the module of its
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Protocol
 
 from rlaifv.adapters.runs import layout
 from rlaifv.adapters.runs.reading import dump_run_file
 from rlaifv.adapters.runs.records import Entry
-from rlaifv.adapters.runs.summary import summarise_run, summary_json, timeline_jsonl
+from rlaifv.adapters.runs.summary import write_summary
 from rlaifv.core.checkpoints import Checkpoint
-from rlaifv.core.errors import StorageFull
 from rlaifv.core.iteration import Event, IterationState, ShardDone, Stage, next_state
 from services.orchestrator.asking import at_once
 from services.orchestrator.collecting import collect_shard, shard_count
@@ -81,10 +79,10 @@ async def run_loop(context: RunContext, durable: Durable) -> None:
     start = Checkpoint(**began.details["start"])
     await context.report(0, Stage.EVALUATING, 0, 0)
     await durable.step("evaluate 0", lambda: evaluate_policy(context, 0, start))
-    await write_summary(context)
+    await _summarise(context)
     for index in range(1, context.run.iterations + 1):
         start = await _iterate(context, durable, index, start)
-        await write_summary(context)
+        await _summarise(context)
 
 
 async def _iterate(context: RunContext, durable: Durable, index: int, start: Checkpoint) -> Checkpoint:
@@ -137,21 +135,5 @@ async def _begin(context: RunContext) -> Entry:
     return await context.once(0, "begin", make)
 
 
-async def write_summary(context: RunContext) -> dict[str, Any]:
-    """Bring summary.json and timeline.jsonl up to what the ledger says."""
-
-    def write() -> dict[str, Any]:
-        record = context.ledger.run(context.name)
-        summary = summarise_run(context.ledger, record, context.run)
-        context.artifacts.write(layout.SUMMARY, summary_json(summary))
-        spans = context.ledger.spans(context.name)
-        context.artifacts.write(layout.TIMELINE, timeline_jsonl(spans))
-        return summary
-
-    return await asyncio.to_thread(write)
-
-
-async def write_last_summary(context: RunContext) -> None:
-    """As `write_summary`, for a run that ends: a full disk must not hide the error that ended it."""
-    with contextlib.suppress(StorageFull):
-        await write_summary(context)
+async def _summarise(context: RunContext) -> None:
+    await asyncio.to_thread(write_summary, context.ledger, context.artifacts, context.name)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
+from rlaifv.adapters.preferences import PreferenceRow, encode_preferences, preference_row
 from rlaifv.adapters.runs import layout
 from rlaifv.adapters.runs.records import Entry, PairOrigin
 from rlaifv.adapters.runs.shards import CollectedPrompt, shard_from_parquet
@@ -13,9 +14,9 @@ from rlaifv.core.drops import merge_counts
 from rlaifv.core.iteration import PairsBuilt
 from rlaifv.core.length_balance import Balanced, balance_lengths, words
 from rlaifv.core.pairs import PairRule, PreferencePair, prompt_pairs
+from rlaifv.core.verdicts import PROMPT_VERSION
 from services.orchestrator.collecting import shard_count
 from services.orchestrator.context import RunContext
-from services.orchestrator.pair_file import pairs_to_parquet
 
 
 async def build_pairs(context: RunContext, iteration: int) -> Entry:
@@ -57,7 +58,7 @@ def _build(context: RunContext, iteration: int) -> Entry:
                 yield prompt
 
     balanced, dropped = choose_pairs(collected(), context.run.pair_rule.rule(), context.run.seed)
-    data = pairs_to_parquet(balanced.pairs, context.prompts.train, context.run, iteration)
+    data = encode_preferences(_rows(context, iteration, balanced.pairs))
     context.artifacts.write(layout.pairs(iteration), data)
     context.ledger.add_pairs(context.name, [_origin(pair, iteration, shard_of) for pair in balanced.pairs])
     details = {
@@ -70,6 +71,21 @@ def _build(context: RunContext, iteration: int) -> Entry:
     }
     event = PairsBuilt(len(balanced.pairs), context.run.min_pairs)
     return Entry(iteration=iteration, key="pairs", event=event, details=details)
+
+
+def _rows(context: RunContext, iteration: int, pairs: Sequence[PreferencePair]) -> Iterator[PreferenceRow]:
+    version = context.ledger.find(context.name, 0, "version:decomposer")
+    for pair in pairs:
+        [prompt] = context.prompts.train.prompts([pair.prompt_id])
+        yield preference_row(
+            pair,
+            prompt,
+            prompt.image.data,
+            ds_name=context.name,
+            iteration=iteration,
+            decomposer_version=version.details["version"] if version else "",
+            prompt_version=PROMPT_VERSION,
+        )
 
 
 def _origin(pair: PreferencePair, iteration: int, shard_of: dict[str, int]) -> PairOrigin:

@@ -59,6 +59,8 @@ async def train(context: RunContext, iteration: int, start: Checkpoint) -> Entry
         pairs = await context.find(iteration, "pairs")
         assert pairs is not None, "TRAINING comes after PAIRING"
         job = training_job(context, iteration, start, pairs.details["sha256"])
+        noted = Entry(iteration=iteration, key="job", details={"id": job.id})
+        await asyncio.to_thread(context.ledger.record, context.name, noted)
         watch = context.stopwatch()
         with watch.at("train"):
             last, steps = await _run(context, iteration, job)

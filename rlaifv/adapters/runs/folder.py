@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
-from rlaifv.core.errors import NotFound, StorageFull
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-@contextlib.contextmanager
-def storage_errors(what: str) -> Iterator[None]:
-    """Turn the operating system's "no room" into StorageFull; other failures pass."""
-    try:
-        yield
-    except OSError as exc:
-        if exc.errno in _FULL:
-            raise StorageFull(f"{what}: no room left ({exc.strerror}); free some space, then resume the run") from exc
-        raise
+from rlaifv.adapters.files import storage_errors, sync
+from rlaifv.core.errors import NotFound
 
 
 class FolderArtifacts:
@@ -33,8 +19,9 @@ class FolderArtifacts:
 
     def write(self, name: str, data: bytes) -> None:
         path = self._root / name
-        with storage_errors(f"writing {path}"):
+        with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+            # A name of its own for each write: two attempts at one step must not mix their bytes.
             handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
             try:
                 with os.fdopen(handle, "wb") as file:
@@ -43,6 +30,7 @@ class FolderArtifacts:
                     os.fsync(file.fileno())
                 os.chmod(temporary, 0o644)
                 os.replace(temporary, path)
+                sync([path.parent])
             except BaseException:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(temporary)
@@ -50,7 +38,7 @@ class FolderArtifacts:
 
     def append(self, name: str, data: bytes) -> None:
         path = self._root / name
-        with storage_errors(f"writing {path}"):
+        with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("ab") as file:
                 file.write(data)

@@ -136,3 +136,15 @@ def event_from_dict(data: Mapping[str, Any]) -> Event:
     except (KeyError, TypeError) as exc:
         raise DataLoss(f"the ledger holds something that is no event: {data!r}") from exc
     return event
+
+
+def entry_to_dict(entry: Entry) -> dict[str, Any]:
+    """Plain JSON types; `entry_from_dict` is the inverse."""
+    event = None if entry.event is None else event_to_dict(entry.event)
+    return {"iteration": entry.iteration, "key": entry.key, "event": event, "details": entry.details}
+
+
+def entry_from_dict(data: Mapping[str, Any]) -> Entry:
+    """Raises DataLoss if its event is none."""
+    event = None if data["event"] is None else event_from_dict(data["event"])
+    return Entry(iteration=data["iteration"], key=data["key"], event=event, details=data["details"])

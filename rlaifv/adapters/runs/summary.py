@@ -6,13 +6,17 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+from rlaifv.adapters.runs import layout
 from rlaifv.adapters.runs.ledger import Ledger
+from rlaifv.adapters.runs.reading import parse_run_file
 from rlaifv.adapters.runs.records import Entry, RunRecord, Span
 from rlaifv.adapters.runs.run_file import RunFile
 from rlaifv.core.drops import merge_counts
 from rlaifv.core.iteration import Trained, Validated
+from rlaifv.ports.artifacts import Artifacts
 
 
 def summarise_run(ledger: Ledger, record: RunRecord, run: RunFile) -> dict[str, Any]:
@@ -36,9 +40,12 @@ def summarise_run(ledger: Ledger, record: RunRecord, run: RunFile) -> dict[str, 
     }
 
 
-def summary_json(summary: dict[str, Any]) -> bytes:
-    """As it is written to the run's folder."""
-    return json.dumps(summary, indent=2, ensure_ascii=False).encode()
+def write_summary(ledger: Ledger, artifacts: Artifacts, name: str) -> None:
+    """Bring summary.json and timeline.jsonl up to what the ledger says. Raises StorageFull."""
+    record = ledger.run(name)
+    summary = summarise_run(ledger, record, parse_run_file(record.config_yaml, Path()))
+    artifacts.write(layout.SUMMARY, json.dumps(summary, indent=2, ensure_ascii=False).encode())
+    artifacts.write(layout.TIMELINE, timeline_jsonl(ledger.spans(name)))
 
 
 def timeline_jsonl(spans: Iterable[Span]) -> bytes:

@@ -1,0 +1,67 @@
+"""Starts the orchestrator service: the only place that picks databases, folders and clients."""
+
+from __future__ import annotations
+
+import sys
+
+from prometheus_client import CollectorRegistry
+
+from rlaifv.rpc.entry import run_service
+from rlaifv.rpc.server import Ready, ServiceServer
+from services.orchestrator.settings import OrchestratorSettings
+
+SERVICE = "rlaifv.api.v1.OrchestratorService"
+
+
+async def serve(settings: OrchestratorSettings) -> None:
+    """Serve until SIGTERM."""
+    from rlaifv.rpc.server import serve
+
+    await serve(settings, SERVICE, lambda server, registry: load(settings, server, registry))
+
+
+async def load(settings: OrchestratorSettings, server: ServiceServer, registry: CollectorRegistry) -> Ready:
+    """The loop, at work on what it had begun."""
+    from rlaifv.adapters.runs.folder import FolderArtifacts
+    from rlaifv.adapters.runs.ledger import Ledger
+    from rlaifv.adapters.runs.scene_truth import SceneTruth
+    from rlaifv.api.v1.orchestrator_pb2_grpc import add_OrchestratorServiceServicer_to_server
+    from services.orchestrator.connections import connect
+    from services.orchestrator.contexts import Contexts, Surroundings
+    from services.orchestrator.durable import DbosEngine
+    from services.orchestrator.metrics import RunMetrics
+    from services.orchestrator.runs import Runs
+    from services.orchestrator.servicer import OrchestratorServicer
+
+    root = settings.runs_folder.absolute()
+    ledger = Ledger(settings.database_url or f"sqlite:///{root / '.ledger.sqlite'}")
+    contexts = Contexts(
+        Surroundings(
+            root=root,
+            ledger=ledger,
+            connect=lambda run: connect(settings, run),
+            artifacts=FolderArtifacts,
+            truth=SceneTruth,
+            metrics=RunMetrics(registry),
+            patience_s=settings.patience_s,
+        )
+    )
+    steps_url = settings.database_url or f"sqlite:///{root / '.steps.sqlite'}"
+    engine = DbosEngine(contexts, steps_url, settings.executor_id, settings.max_runs)
+    runs = Runs(contexts, engine)
+    await engine.launch()
+    await runs.recover()
+
+    async def close() -> None:
+        await engine.close()
+        await contexts.close_all()
+        ledger.close()
+
+    servicer = OrchestratorServicer(runs)
+    return Ready(
+        register=lambda grpc_server: add_OrchestratorServiceServicer_to_server(servicer, grpc_server), close=close
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run_service("orchestrator", OrchestratorSettings, serve))

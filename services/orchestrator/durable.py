@@ -1,0 +1,199 @@
+"""DBOS makes the loop durable: a run is a queued workflow, a shard a queued child workflow, every stage a step.
+
+A step's result is in the database before the next begins; after a crash the workflow is run again and finished steps give
+what they gave. What a step did before it was cut off is found in the ledger (see `RunContext.once`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import structlog
+from dbos import DBOS, DBOSConfig, Serializer, SetWorkflowID
+from dbos import error as dbos_error
+
+import rlaifv.core.errors as errors
+from rlaifv.adapters.runs.records import Entry, RunPhase, entry_from_dict, entry_to_dict
+from rlaifv.core.checkpoints import Checkpoint
+from rlaifv.core.errors import BackendFailed, Cancelled, RlaifvError
+from services.orchestrator.collecting import collect_shard
+from services.orchestrator.context import RunContext
+from services.orchestrator.contexts import Contexts
+from services.orchestrator.loop import run_loop
+
+LOOP_VERSION = "rlaifv-loop/1"
+"""Goes up when the order of the loop's steps changes: unfinished runs then begin a new attempt, which the ledger makes cheap."""
+
+_RUNS = "rlaifv.runs"
+_POLLING_S = 0.1
+_MAX_RECOVERIES = 1_000_000
+"""A run that is interrupted often is still to be finished."""
+
+log = structlog.stdlib.get_logger(__name__)
+Json = dict[str, Any]
+
+
+class JsonSerializer(Serializer):  # type: ignore[misc]
+    """Plain JSON in the database, not pickle: readable, and nothing in it can run."""
+
+    def serialize(self, data: Any) -> str:
+        return json.dumps({"error": str(data)} if isinstance(data, BaseException) else {"value": data})
+
+    def deserialize(self, serialized_data: str) -> Any:
+        data = json.loads(serialized_data)
+        return data["value"] if "value" in data else BackendFailed(data["error"])
+
+    def name(self) -> str:
+        return "rlaifv_json"
+
+
+class DbosEngine:
+    """Runs workflows in this process. Make and launch it inside the running loop; one in a process."""
+
+    def __init__(self, contexts: Contexts, database_url: str, executor_id: str, max_runs: int) -> None:
+        self._contexts = contexts
+        self._max_runs = max_runs
+        config: DBOSConfig = {
+            "name": "rlaifv-orchestrator",
+            "system_database_url": database_url,
+            "application_version": LOOP_VERSION,
+            "executor_id": executor_id,
+            "serializer": JsonSerializer(),
+            "log_level": "WARNING",
+        }
+        DBOS(config=config)
+        options = {"max_recovery_attempts": _MAX_RECOVERIES}
+        self._shard = DBOS.workflow(name="rlaifv.shard", **options)(self._make_shard())
+        self._run = DBOS.workflow(name="rlaifv.run", **options)(self._make_run())
+
+    async def launch(self) -> None:
+        """Go on with what was at work when the last process ended, and take new runs."""
+        DBOS.launch()
+        await DBOS.register_queue_async(
+            _RUNS, worker_concurrency=self._max_runs, polling_interval_sec=_POLLING_S, on_conflict="always_update"
+        )
+
+    async def start(self, name: str, attempt: int) -> None:
+        """Queue the run's attempt; the same attempt twice is one."""
+        with SetWorkflowID(_run_id(name, attempt)):
+            await DBOS.enqueue_workflow_async(_RUNS, self._run, name, attempt)
+
+    async def cancel(self, name: str, attempt: int) -> None:
+        """Stop the attempt and its shards within about a second."""
+        await DBOS.cancel_workflow_async(_run_id(name, attempt), cancel_children=True)
+
+    async def goes_on(self, name: str, attempt: int) -> bool:
+        """Whether some process has the attempt queued or at work, under the present version of the loop."""
+        status = await DBOS.get_workflow_status_async(_run_id(name, attempt))
+        return (
+            status is not None
+            and status.status in ("PENDING", "ENQUEUED")
+            and status.app_version in (None, LOOP_VERSION)
+        )
+
+    async def close(self) -> None:
+        """Stop taking work. What is at work is taken up again by the next process."""
+        DBOS.destroy(destroy_registry=True)
+
+    def _make_shard(self) -> Callable[..., Awaitable[Json]]:
+        contexts = self._contexts
+
+        async def shard(name: str, attempt: int, iteration: int, index: int, start: Json) -> Json:
+            async def collect() -> Entry:
+                context = await contexts.open(name, attempt)
+                return await collect_shard(context, iteration, index, Checkpoint(**start))
+
+            return await _step(f"collect {iteration}/{index}", collect)
+
+        return shard
+
+    def _make_run(self) -> Callable[..., Awaitable[None]]:
+        async def run(name: str, attempt: int) -> None:
+            try:
+                context = await self._contexts.open(name, attempt)
+                if not await self._contexts.enter(name, attempt, RunPhase.RUNNING):
+                    return
+                await run_loop(context, _DbosSteps(self._shard))
+                await self._end(name, attempt, RunPhase.DONE, "")
+            except Cancelled as error:
+                await self._end(name, attempt, RunPhase.CANCELLED, error.message)
+            except RlaifvError as error:
+                await self._end(name, attempt, RunPhase.FAILED, error.message)
+            except Exception:
+                log.exception("the run failed", run=name)
+                await self._end(
+                    name, attempt, RunPhase.FAILED, "internal error; the orchestrator's log has the details"
+                )
+
+        return run
+
+    async def _end(self, name: str, attempt: int, phase: RunPhase, message: str) -> None:
+        log.info("the run ended", run=name, phase=phase.value, message=message)
+        await self._contexts.enter(name, attempt, phase, message)
+
+
+class _DbosSteps:
+    """The loop's `Durable` on DBOS, inside the workflow of a run."""
+
+    def __init__(self, shard: Callable[..., Awaitable[Json]]) -> None:
+        self._shard = shard
+
+    async def step(self, name: str, make: Callable[[], Awaitable[Entry]]) -> Entry:
+        return _entry(await _step(name, make))
+
+    async def shards(self, context: RunContext, iteration: int, start: Checkpoint, shards: Sequence[int]) -> None:
+        queue = f"rlaifv.shards.{context.name}"
+        in_flight = context.run.shards_in_flight
+        await DBOS.register_queue_async(
+            queue, worker_concurrency=in_flight, polling_interval_sec=_POLLING_S, on_conflict="always_update"
+        )
+        waiting: deque[Any] = deque()
+        try:
+            for shard in shards:
+                with SetWorkflowID(f"{_run_id(context.name, context.attempt)}/{iteration}/{shard}"):
+                    arguments = (context.name, context.attempt, iteration, shard, asdict(start))
+                    waiting.append(await DBOS.enqueue_workflow_async(queue, self._shard, *arguments))
+                # A few ahead of those at work, so that the queue is never empty and never long.
+                if len(waiting) > 2 * in_flight:
+                    await _result(waiting[0])
+                    waiting.popleft()
+            while waiting:
+                await _result(waiting[0])
+                waiting.popleft()
+        except RlaifvError:
+            await DBOS.cancel_workflows_async([handle.get_workflow_id() for handle in waiting])
+            raise
+
+
+async def _result(handle: Any) -> Entry:
+    try:
+        return _entry(await handle.get_result(polling_interval_sec=_POLLING_S))
+    except dbos_error.DBOSAwaitedWorkflowCancelledError as exc:
+        raise Cancelled("a shard of the run was cancelled") from exc
+
+
+async def _step(name: str, make: Callable[[], Awaitable[Entry]]) -> Json:
+    """The step's entry, or the error that ended it, as plain JSON: both are the step's outcome and are not tried again."""
+
+    async def run() -> Json:
+        try:
+            return entry_to_dict(await make())
+        except RlaifvError as error:
+            return {"error": type(error).__name__, "message": error.message}
+
+    result: Json = await DBOS.run_step_async({"name": name, "preemptible": True}, run)
+    return result
+
+
+def _entry(result: Json) -> Entry:
+    if "error" in result:
+        raise getattr(errors, result["error"])(result["message"])
+    return entry_from_dict(result)
+
+
+def _run_id(name: str, attempt: int) -> str:
+    return f"{name}/{attempt}"
