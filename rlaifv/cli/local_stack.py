@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rlaifv.adapters.local_services import LocalService, LocalServices, Patience
 from rlaifv.cli.inputs import FAKE
+from rlaifv.cli.logs import log_warnings_to_stderr
 
 SERVICES = ("policy", "decomposer", "labeler", "trainer", "orchestrator")
 _STATE = ".services"
@@ -79,6 +80,7 @@ async def started(
     services: list[LocalService], logs: Path, runs: Path, patience: Patience | None = None
 ) -> AsyncIterator[LocalServices]:
     """The services while the block runs; other commands find them by `live_endpoints`."""
+    log_warnings_to_stderr()
     note = runs / _STATE / f"{os.getpid()}.json"
     async with LocalServices(services, logs, patience) as local:
         note.parent.mkdir(parents=True, exist_ok=True)

@@ -173,7 +173,9 @@ async def _labeler_target(endpoint: str | None, model: str | None, quiet: bool) 
 
     from rlaifv.adapters.local_services import LocalServices
     from rlaifv.cli.local_stack import Stack
+    from rlaifv.cli.logs import log_warnings_to_stderr
 
+    log_warnings_to_stderr()
     folder = _model_folder(model)
     if not quiet:
         err().print(f"starting a labeler with {folder}", style="dim", soft_wrap=True)

@@ -136,7 +136,9 @@ async def _trainer_target(
         return
     from rlaifv.adapters.local_services import LocalServices
     from rlaifv.cli.local_stack import Stack
+    from rlaifv.cli.logs import log_warnings_to_stderr
 
+    log_warnings_to_stderr()
     services = Stack(runs=target, policy=job.policy.uri, threads=threads).services(["trainer"])
     async with LocalServices(services, target / "logs") as local:
         yield local.endpoints["trainer"]

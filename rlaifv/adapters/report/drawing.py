@@ -12,6 +12,7 @@ from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 INK, MUTED, GRID, SURFACE = "#1d2129", "#667080", "#e3e6ea", "#fdfdfc"
 BLUE, ORANGE, GREEN, VERMILION = "#0072b2", "#e69f00", "#009e73", "#d55e00"
@@ -87,10 +88,18 @@ def legend_below(axes: Any, columns: int) -> None:
         axes.figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=1.4)
 
 
+def settle(figure: Figure) -> None:
+    """Lay the figure out once, not again for every file that it is saved to."""
+    if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+
+
 def png(figure: Figure) -> bytes:
     """The figure on its light surface, twice the screen's resolution."""
     out = io.BytesIO()
     with style():
+        settle(figure)
         figure.savefig(out, format="png", dpi=192, metadata={"Software": None})
     return out.getvalue()
 
@@ -99,6 +108,7 @@ def svg(plot: Plot) -> str:
     """The figure as an `<svg>` element without background, scaling with the page, colours as CSS variables."""
     out = io.StringIO()
     with style():
+        settle(plot.figure)
         plot.figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = out.getvalue()
     text = text[text.index("<svg") :]

@@ -18,6 +18,9 @@ from rlaifv.adapters.report.run_files import read_run
 from rlaifv.adapters.report.wording import DROP_REASONS, claim_class, claim_title
 from rlaifv.core.errors import InvalidInput, StorageFull
 
+SECTIONS = ("rounds", "pairs", "labeler", "training", "time", "drops")
+"""Where plots can stand on the page."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
@@ -94,8 +97,14 @@ def render(runs: Sequence[RunResult], plots: Mapping[str, Sequence[Plot]]) -> st
         for section, drawn in plots.items()
     }
     text = environment.get_template("index.html.j2").render(_context(runs), plots=shown)
-    # Control characters are not allowed in a page; a model may well emit them.
-    return "".join(c if c in "\t\n" or (c >= " " and not "\ud800" <= c <= "\udfff") else "\ufffd" for c in text)
+    return "".join(c if _allowed(c) else "\ufffd" for c in text)
+
+
+def _allowed(character: str) -> bool:
+    """Whether a page may hold it: a model may well emit control characters, lone surrogates and non-characters."""
+    return character in "\t\n" or (
+        character >= " " and not "\ud800" <= character <= "\udfff" and character not in "\ufffe\uffff"
+    )
 
 
 def _context(runs: Sequence[RunResult]) -> dict[str, Any]:
