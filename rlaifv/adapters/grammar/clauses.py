@@ -107,7 +107,7 @@ def _object_relative(draft: Draft, verb: Word, own: Word, things: tuple[Subject,
         return
     for actor in read_nouns(draft, own):
         for thing in things:
-            rest = (read_verb_phrase(draft, verb).parts[0], thing.reference)
+            rest = (read_verb_phrase(draft, verb).phrases[0].parts[0], thing.reference)
             draft.state(ClaimType.ACTION, Form.BE, actor.reference, (*thing.words, actor.first, verb), rest=rest)
 
 
@@ -122,7 +122,7 @@ def read_clause(draft: Draft, verb: Word, inherited: tuple[Subject, ...]) -> Non
     if is_conditional(parse, verb) and verb.dep == "advcl":
         return
     view = stance(parse, verb)
-    if parse.child(verb, "expl") is not None:
+    if parse.child(verb, "expl") is not None or _is_inverted(parse, verb):
         subjects = _existential(draft, verb, view)
     elif is_presentation(parse, verb):
         subjects = read_presentation(draft, verb, view)
@@ -138,10 +138,19 @@ def read_clause(draft: Draft, verb: Word, inherited: tuple[Subject, ...]) -> Non
     _nested(draft, verb, subjects, view)
 
 
+def _is_inverted(parse: Parse, verb: Word) -> bool:
+    """ "On the table are four plates"."""
+    if verb.lemma != "be" or parse.child(verb, *_SUBJECTS) is not None or verb.dep != "ROOT":
+        return False
+    return any(w.pos == "NOUN" and w.index > verb.index for w in parse.children(verb, "attr"))
+
+
 def _nested(draft: Draft, verb: Word, subjects: tuple[Subject, ...], view: SkipReason | None) -> None:
     for below in draft.parse.children(verb):
         if below.dep == "conj" and below.pos == "NOUN" and view is None:
             read_nouns(draft, below)
+        for absolute in draft.parse.children(below, "pcomp") if below.lower == "with" else ():
+            read_clause(draft, absolute, ())
         if below.dep not in _NESTED or not _is_predicate(draft.parse, below) or below.role is not Role.PLAIN:
             continue
         own = draft.parse.child(below, *_SUBJECTS, "expl") is not None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rlaifv.adapters.grammar.lexicon import nouns, words
 from rlaifv.adapters.grammar.propositions import Form, Mention, Pronoun, Proposition, Reading, Reference
 from rlaifv.adapters.grammar.stance import is_animate
-from rlaifv.adapters.grammar.wording import definite, existence, is_existence, predication
+from rlaifv.adapters.grammar.wording import definite, existence, is_existence, possessive, predication
 
 _PLURAL = words("they them their these those both themselves")
 _HE = words("he him his himself")
@@ -40,7 +40,7 @@ class Discourse:
                 worded.append((proposition, *sentence))
         if reading.mentions:
             self._recent.appendleft(reading.mentions)
-        self._known |= {m.noun for m in reading.mentions if not m.absent}
+        self._known |= {name for m in reading.mentions if not m.absent for name in _names(m)}
         return worded
 
     def _sentence(self, proposition: Proposition, mentions: tuple[Mention, ...]) -> tuple[str, str] | None:
@@ -49,9 +49,10 @@ class Discourse:
         subject = self._phrase(proposition.subject, mentions)
         if subject is None:
             return None
+        about = self._mention(proposition.subject, mentions, None)
         rest = []
         for part in proposition.rest:
-            phrase = Phrase(part, False) if isinstance(part, str) else self._phrase(part, mentions, proposition.subject)
+            phrase = Phrase(part, False) if isinstance(part, str) else self._phrase(part, mentions, about)
             if phrase is None:
                 return None
             rest.append(phrase.text)
@@ -66,32 +67,43 @@ class Discourse:
         return existence(mention, quantity, proposition.negated)
 
     def _phrase(
-        self, reference: Reference, mentions: tuple[Mention, ...], other_than: Reference | None = None
+        self, reference: Reference, mentions: tuple[Mention, ...], subject: Mention | None = None
     ) -> Phrase | None:
-        mention = (
-            mentions[reference] if isinstance(reference, int) else self._antecedent(reference, mentions, other_than)
-        )
+        mention = self._mention(reference, mentions, subject)
         if mention is None:
             return None
         if isinstance(reference, Pronoun) and reference.text == "both":
             return Phrase(f"both {mention.noun}", True)
-        owner = ""
-        if mention.possessor is not None and mention.possessor != reference:
-            possessor = self._phrase(mention.possessor, mentions)
-            owner = possessor.text if possessor is not None else ""
+        owner = self._owner(mention.possessor, mentions, subject) if mention.possessor not in (None, reference) else ""
         return Phrase(definite(mention, owner), mention.plural)
 
-    def _antecedent(
-        self, pronoun: Pronoun, mentions: tuple[Mention, ...], other_than: Reference | None
-    ) -> Mention | None:
+    def _owner(self, owner: Reference | None, mentions: tuple[Mention, ...], subject: Mention | None) -> str:
+        """ "the man's"; "his" where the man is the subject of the claim; "" if nobody knows whose."""
+        if owner is None:
+            return ""
+        mention = self._mention(owner, mentions, None)
+        if isinstance(owner, Pronoun) and mention is not None and mention is subject:
+            return owner.text
+        phrase = self._phrase(owner, mentions, subject)
+        return possessive(phrase.text) if phrase is not None else ""
+
+    def _mention(self, reference: Reference, mentions: tuple[Mention, ...], other: Mention | None) -> Mention | None:
+        return mentions[reference] if isinstance(reference, int) else self._antecedent(reference, mentions, other)
+
+    def _antecedent(self, pronoun: Pronoun, mentions: tuple[Mention, ...], other: Mention | None) -> Mention | None:
         """The sentence's own earlier nouns first, nearest prominent one first, then earlier sentences."""
-        excluded = mentions[other_than] if isinstance(other_than, int) else None
-        earlier = tuple(m for m in mentions if m.at < pronoun.at and m is not excluded)
+        earlier = tuple(m for m in mentions if m.at < pronoun.at and m is not other)
         for candidates in (earlier, *self._recent):
             fitting = [m for m in candidates if not m.absent and not m.fixed and _fits(pronoun.text, m)]
             if fitting:
                 return max(fitting, key=lambda m: (_gender_known(pronoun.text, m), m.prominent, -m.at))
         return None
+
+
+def _names(mention: Mention) -> tuple[str, str]:
+    """What "the ..." may call it later: "the coffee table", "the table"; "the slice of pizza", "the slice"."""
+    first = mention.noun.split(" of ")[0]
+    return mention.noun, first.split()[-1]
 
 
 def _fits(pronoun: str, mention: Mention) -> bool:

@@ -165,7 +165,13 @@ def _nouns_disguised(pieces: list[Piece], ambiguous: Ambiguous) -> Iterator[Piec
         )
         participle = following.endswith("ing") and following not in nouns.NOUNS_IN_ING
         ends_there = following in _FUNCTION or not following[0].isalnum() or participle
-        if piece.role is Role.PLAIN and word.isalpha() and introduced and ends_there and _may_hide(word, ambiguous):
+        if (
+            piece.role is Role.PLAIN
+            and word.replace("-", "").isalpha()
+            and introduced
+            and ends_there
+            and _may_hide(word, ambiguous)
+        ):
             many = looks_plural(word) or (previous is not None and _counts_many(previous.text.lower()))
             yield replace(piece, shown="dogs" if many else "dog", role=Role.NOUN)
         else:

@@ -17,7 +17,7 @@ _FINAL_STRESS = words("""
     sit set run cut put get hit swim dig hug jog shop stop chop skip step sip clap wag nap trim plan pin dip drip
     drop flip grip hop hum jam knit lap mop nod pat pet pop rob rub slip snap spin split spot stir strum tap tip
     trot win wrap zip begin permit refer grab drag brag scrub let bat beg bob chat hem dot fit ship quit rip skid
-    stab strip tug rap fan admit commit occur scan sun swap thin top whip
+    stab strip tug rap fan wet admit commit occur scan sun swap thin top whip
 """)
 
 

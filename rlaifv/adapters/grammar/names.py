@@ -11,7 +11,7 @@ from rlaifv.adapters.grammar.stance import is_animate
 
 def is_nominal(head: Word) -> bool:
     """Whether the word can name a thing; a bare colour ("in red") cannot."""
-    named = head.role is Role.NOUN or head.lower not in modifiers.COLOURS
+    named = head.role is Role.NOUN or head.lower not in modifiers.PLAIN_COLOURS
     return head.pos in ("NOUN", "PROPN") and any(c.isalpha() for c in head.text) and named
 
 
@@ -19,7 +19,8 @@ def name(parse: Parse, head: Word) -> str:
     """The noun with what belongs to its name: compounds, not properties."""
     parts = [head]
     for below in parse.children(head):
-        if below.index < head.index and _belongs_to_name(below, head):
+        joined = parse.child(below, "cc", "conj") is not None
+        if below.index < head.index and not joined and _belongs_to_name(below, head):
             parts += [w for w in parse.below(below) if w.dep not in ("amod", "det", "punct") or w is below]
     return " ".join(_cased(w, head) for w in sorted(parts, key=lambda w: w.index))
 
@@ -41,7 +42,9 @@ def _cased(word: Word, head: Word) -> str:
     if word.role is Role.PLAIN and word.tag.startswith("NNP") and (word.index > 0 or head is not word):
         return word.text
     keeps = (word.text.isupper() and len(word.text) > 1) or word.text[1:2] == "-"
-    return word.text if keeps else word.lower
+    if keeps:
+        return word.text
+    return " ".join(part if part.isupper() and len(part) > 1 else part.lower() for part in word.text.split())
 
 
 def is_proper(head: Word, determiner: str) -> bool:

@@ -19,8 +19,8 @@ from rlaifv.core.claims import ClaimType
 PRONOUNS = words("it they he she them him her this these that those both its their his himself herself itself")
 _TRANSPARENT = words("""
     lot lots number variety couple dozen dozens hundreds thousands plenty few kind type sort mix mixture selection
-    assortment array range series rest majority presence view close-up closeup glimpse collection-of
-    scattering abundance multitude
+    assortment array range series rest majority presence view close-up closeup glimpse collection-of scattering
+    abundance multitude
 """)
 _QUANTITIES = words("couple dozens hundreds thousands")
 _PARTITIVES = words("one some most all both many several each two three four five half none another")
@@ -67,13 +67,20 @@ def _read(draft: Draft, head: Word, negated: bool) -> Reference | None:
         return Pronoun(head.lower, head.start) if head.lower in PRONOUNS else None
     if head.role in (Role.WRITING, Role.PLACE) or not is_nominal(head):
         return None
-    if head.lower in nouns.PICTURE or is_abstract(head.lower):
+    if head.lower in nouns.PICTURE or is_abstract(head.lower) or _is_deed(draft.parse, head):
         _descend(draft, head)
         return None
     if negated or any(w.lower == "no" for w in draft.parse.children(head, "det")):
         _absent(draft, head)
         return None
     return _present(draft, head, inner)
+
+
+def _is_deed(parse: Parse, head: Word) -> bool:
+    """ "playing tennis", "doing yoga": bare, these are no things."""
+    return (
+        head.dep == "dobj" and head.lower in nouns.DEEDS and parse.child(head, "det", "nummod", "amod", "poss") is None
+    )
 
 
 def _inner(draft: Draft, head: Word) -> Word | None:

@@ -43,6 +43,13 @@ class Place:
         """ "across the lawn": a way rather than a place."""
         return self.prep.lower in _MOTIONS
 
+    @property
+    def is_of_subject(self) -> bool:
+        """Whether it says where the subject is even after an object: "riding a horse on the beach", not "... on the plate"."""
+        if self.region or self.prep.lower not in ("in", "on", "at", "inside"):
+            return True
+        return nouns.singular(self.last.lower.split()[-1]) in nouns.SETTINGS
+
 
 def read_pending_places(draft: Draft) -> None:
     """Relations of noun phrases to the phrases under them."""
@@ -94,8 +101,7 @@ def places(draft: Draft, prep: Word) -> tuple[Place, ...]:
         parts = _listed([f.reference for f in found])
         return (Place(prep, found[-1].word, (prep.lower, *parts), (prep.lower, *parts), False),)
     return tuple(
-        Place(prep, f.word, (prep.lower, definite_part(draft, f)), (prep.lower, *worded_parts(draft, f)), False)
-        for f in found
+        Place(prep, f.word, (prep.lower, f.reference), (prep.lower, *worded_parts(draft, f)), False) for f in found
     )
 
 
@@ -113,18 +119,6 @@ def _listed(references: list[Reference]) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def definite_part(draft: Draft, subject: Subject) -> Part:
-    """The noun as a known thing; "its owner" and "her father's lap" keep the pronoun that the subject explains."""
-    owner = draft.parse.child(subject.word, "poss")
-    if owner is None or not isinstance(subject.reference, int):
-        return subject.reference
-    noun = draft.mentions[subject.reference].noun
-    if owner.tag == "PRP$":
-        return f"{owner.lower} {noun}"
-    above = draft.parse.child(owner, "poss")
-    return f"{above.lower} {owner.lower}'s {noun}" if above is not None and above.tag == "PRP$" else subject.reference
-
-
 def worded_parts(draft: Draft, subject: Subject) -> tuple[Part, ...]:
     """The noun with the article it was written with, without its properties and number: "a horse", "horses"."""
     reference = subject.reference
@@ -134,7 +128,7 @@ def worded_parts(draft: Draft, subject: Subject) -> tuple[Part, ...]:
     determiner = draft.parse.child(subject.word, "det")
     known = mention.possessor is not None or (determiner is not None and determiner.lower in ("the", "this", "that"))
     if known or mention.fixed or mention.proper:
-        return (definite_part(draft, subject),)
+        return (reference,)
     if mention.plural or mention.mass:
         return (mention.noun,)
     return (f"{article(mention.noun)} {mention.noun}",)
@@ -145,6 +139,8 @@ def _possession(draft: Draft, prep: Word, subjects: tuple[Subject, ...]) -> None
     for target in draft.parse.children(prep, "pobj"):
         if lacking:
             _lack(draft, prep, target, subjects)
+            continue
+        if target.lower in nouns.BODY_PARTS and draft.parse.child(target, "poss") is not None:
             continue
         for had in read_nouns(draft, target):
             for subject in subjects:

@@ -14,7 +14,7 @@ from rlaifv.adapters.grammar.places import Place, places, read_phrase, relate, s
 from rlaifv.adapters.grammar.properties import property_text
 from rlaifv.adapters.grammar.propositions import Form, Pronoun
 from rlaifv.adapters.grammar.stance import is_animate, is_negated
-from rlaifv.adapters.grammar.verb_phrases import VerbPhrase, base_form, is_place_verb, read_verb_phrase
+from rlaifv.adapters.grammar.verb_phrases import VerbPhrase, VerbPhrases, base_form, is_place_verb, read_verb_phrase
 from rlaifv.core.claims import ClaimType
 
 
@@ -160,13 +160,14 @@ def _passive(draft: Draft, verb: Word, subjects: tuple[Subject, ...]) -> None:
     if any(w.role is Role.WRITING for w in draft.parse.children(verb)):
         return
     negated = is_negated(draft.parse, verb)
-    phrase = read_verb_phrase(draft, verb, passive=True)
-    kind = _passive_kind(draft.parse, verb, phrase)
+    said = read_verb_phrase(draft, verb, passive=True)
     for subject in subjects:
-        words = (*subject.words, verb, phrase.last)
-        draft.state(kind, Form.BE, subject.reference, words, rest=phrase.parts, negated=negated)
+        for phrase in said.phrases:
+            kind = _passive_kind(draft.parse, verb, phrase)
+            words = (*subject.words, verb, phrase.last)
+            draft.state(kind, Form.BE, subject.reference, words, rest=phrase.parts, negated=negated)
         if not negated:
-            relate(draft, phrase.places, (subject,))
+            relate(draft, said.places, (subject,))
 
 
 def _passive_kind(parse: Parse, verb: Word, phrase: VerbPhrase) -> ClaimType:
@@ -183,33 +184,37 @@ def _action(draft: Draft, verb: Word, subjects: tuple[Subject, ...]) -> None:
     negated = is_negated(draft.parse, verb)
     mark = len(draft.propositions)
     alive = any(_is_alive(draft, s) for s in subjects)
-    phrase = read_verb_phrase(draft, verb, simple=not alive and verb.tag in ("VBZ", "VBP", "NNS"))
+    said = read_verb_phrase(draft, verb, simple=not alive and verb.tag in ("VBZ", "VBP", "NNS"))
     if negated:
         draft.keep_known(mark)
-    if phrase.stative and not phrase.objects:
-        relate(draft, phrase.places, subjects)
-        return
     for subject in subjects:
-        still = is_place_verb(verb) and not _is_alive(draft, subject) and not phrase.objects
-        if still and not negated:
-            for prep in draft.parse.children(verb, "prep"):
-                relate(draft, places(draft, prep), (subject,))
+        if is_place_verb(verb) and not negated and not _is_alive(draft, subject):
+            relate(draft, tuple(p for w in draft.parse.children(verb, "prep") for p in places(draft, w)), (subject,))
             continue
-        words = (*subject.words, verb, phrase.last)
-        if phrase.stative:
-            draft.state(
-                ClaimType.RELATION,
-                Form.DO,
-                subject.reference,
-                words,
-                verb=base_form(verb),
-                rest=phrase.parts,
-                negated=negated,
-            )
-        else:
-            draft.state(ClaimType.ACTION, Form.BE, subject.reference, words, rest=phrase.parts, negated=negated)
-        if not negated and not (phrase.objects and verb.lemma in verbs.PLACED_OBJECT):
-            relate(draft, tuple(p for p in phrase.places if not p.is_direction), (subject,))
+        for phrase in said.phrases:
+            _act(draft, verb, subject, phrase, negated)
+        if not negated:
+            relate(draft, _own_places(verb, said), (subject,))
+
+
+def _act(draft: Draft, verb: Word, subject: Subject, phrase: VerbPhrase, negated: bool) -> None:
+    words = (*subject.words, verb, phrase.last)
+    if not phrase.stative:
+        draft.state(ClaimType.ACTION, Form.BE, subject.reference, words, rest=phrase.parts, negated=negated)
+    elif phrase.has_object:
+        base = base_form(verb)
+        draft.state(
+            ClaimType.RELATION, Form.DO, subject.reference, words, verb=base, rest=phrase.parts, negated=negated
+        )
+
+
+def _own_places(verb: Word, said: VerbPhrases) -> tuple[Place, ...]:
+    """The places of the verb that are the subject's, too."""
+    if not said.phrases[0].has_object:
+        return tuple(p for p in said.places if not p.is_direction or said.phrases[0].stative)
+    if verb.lemma in verbs.PLACED_OBJECT:
+        return tuple(p for p in said.places if p.region)
+    return tuple(p for p in said.places if p.is_of_subject and not p.is_direction)
 
 
 def _is_alive(draft: Draft, subject: Subject) -> bool:

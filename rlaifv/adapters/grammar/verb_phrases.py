@@ -8,7 +8,7 @@ from rlaifv.adapters.grammar.disguise import Role
 from rlaifv.adapters.grammar.draft import Draft, Subject
 from rlaifv.adapters.grammar.inflection import ing
 from rlaifv.adapters.grammar.lexicon import nouns, verbs
-from rlaifv.adapters.grammar.names import name
+from rlaifv.adapters.grammar.names import name, with_article
 from rlaifv.adapters.grammar.parsing import Word
 from rlaifv.adapters.grammar.phrases import read_nouns
 from rlaifv.adapters.grammar.places import Part, Place, places, worded_parts
@@ -16,40 +16,65 @@ from rlaifv.adapters.grammar.places import Part, Place, places, worded_parts
 
 @dataclass(frozen=True, slots=True)
 class VerbPhrase:
-    """`parts` follow "is" unless `stative`, then they follow the base form of the verb; `places` are still to be stated."""
+    """A verb with one of its objects, since "wearing a hat and gloves" is two facts.
+
+    `parts` follow "is" unless `stative`, then they follow the base form of the verb.
+    """
 
     parts: tuple[Part, ...]
     last: Word
     stative: bool
-    objects: tuple[Subject, ...]
+    has_object: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VerbPhrases:
+    """All that a verb says, one phrase per object, and the places that are facts of their own."""
+
+    phrases: tuple[VerbPhrase, ...]
     places: tuple[Place, ...]
 
 
-def read_verb_phrase(draft: Draft, verb: Word, *, passive: bool = False, simple: bool = False) -> VerbPhrase:
+def read_verb_phrase(draft: Draft, verb: Word, *, passive: bool = False, simple: bool = False) -> VerbPhrases:
     """The verb with its particle and object, or with its first place if it has no object.
 
     `simple` keeps the simple present: "the bridge crosses a stream".
     """
-    targets = draft.parse.children(verb, "dobj", "attr", "oprd")
+    targets = [t for t in draft.parse.children(verb, "dobj", "attr", "oprd") if not _is_inverted_subject(verb, t)]
     stative = not passive and verb.tag != "VBG" and (verb.lemma in verbs.STATIVE or (simple and bool(targets)))
     parts: list[Part] = [] if stative else [_head(draft, verb, passive)]
     particles = draft.parse.children(verb, "prt")
     parts += [p.lower for p in particles]
     last = max([verb, *particles], key=lambda w: w.index)
-    objects = tuple(o for target in targets for o in read_nouns(draft, target))
+    objects = [o for target in targets for o in _objects(draft, target)]
     if objects:
-        parts += _coordinated(draft, objects)
-        last = objects[-1].word
         _read_instruments(draft, verb)
-        found = _places(draft, verb)
-    else:
-        completed = next((w for w in (read(draft, verb, parts) for read in _COMPLETIONS) if w is not None), None)
-        found = _places(draft, verb)
-        if completed is not None:
-            last = completed
-        else:
-            found, last = _absorb_place(parts, found, last)
-    return VerbPhrase(tuple(parts), last, stative, objects, found)
+        phrases = tuple(VerbPhrase((*parts, *o), word, stative, True) for o, word in objects)
+        return VerbPhrases(phrases, _places(draft, verb))
+    completed = next((w for w in (read(draft, verb, parts) for read in _COMPLETIONS) if w is not None), None)
+    found = _places(draft, verb)
+    if completed is None:
+        found, completed = _absorb_place(parts, found, last)
+    return VerbPhrases((VerbPhrase(tuple(parts), completed, stative, False),), found)
+
+
+def _objects(draft: Draft, target: Word) -> list[tuple[tuple[Part, ...], Word]]:
+    """Each object in words; deeds ("a trick", "a game of chess", "pictures") are named but are no things."""
+    found = read_nouns(draft, target)
+    if found:
+        return [(worded_parts(draft, o), o.word) for o in found]
+    if target.pos != "NOUN" or target.role is not Role.PLAIN or target.dep != "dobj" or target.lower not in nouns.DEEDS:
+        return []
+    inner = next(
+        (w for p in draft.parse.children(target, "prep") if p.lower == "of" for w in draft.parse.children(p)), None
+    )
+    text = with_article(draft.parse, target)
+    return [((f"{text} of {with_article(draft.parse, inner)}" if inner else text,), inner or target)]
+
+
+def _is_inverted_subject(verb: Word, target: Word) -> bool:
+    """ "Behind the counter stands a barista": no posture has an object."""
+    return is_place_verb(verb) and target.index > verb.index
 
 
 def _head(draft: Draft, verb: Word, passive: bool) -> str:
@@ -87,7 +112,7 @@ def _places(draft: Draft, verb: Word) -> tuple[Place, ...]:
 
 def _absorb_place(parts: list[Part], found: tuple[Place, ...], last: Word) -> tuple[tuple[Place, ...], Word]:
     """ "is sitting on a bench" is one fact; "is standing" and "is on the left" are two."""
-    first = next((p for p in found if not p.region and p.prep.index > last.index), None)
+    first = next((p for p in found if not p.region and (p.prep.index > last.index or is_place_verb(last))), None)
     if first is None:
         return found, last
     parts += first.worded
@@ -141,7 +166,7 @@ def _attempt(draft: Draft, verb: Word, parts: list[Part]) -> Word | None:
     for below in draft.parse.children(verb, "xcomp"):
         infinitive = any(w.lower == "to" for w in draft.parse.children(below, "aux"))
         if infinitive and verb.lemma in verbs.ATTEMPTS:
-            inner = read_verb_phrase(draft, below)
+            inner = read_verb_phrase(draft, below).phrases[0]
             parts += ["to", below.lemma, *(inner.parts if inner.stative else inner.parts[1:])]
             return inner.last
     return None

@@ -44,16 +44,17 @@ def predication(proposition: Proposition, subject: str, plural: bool, rest: str)
 
 
 def definite(mention: Mention, owner: str) -> str:
-    """ "the dog", "the man's hat", "one of the dogs", a name as it is."""
+    """ "the dog", "one of the dogs", a name as it is; with an owner ("the man's", "his") that stands before the noun."""
     if mention.fixed:
         return mention.fixed
     if owner:
-        return f"{owner}{_possessive(owner)} {mention.noun}"
+        return f"{owner} {mention.noun}"
     return mention.noun if mention.proper else f"the {mention.noun}"
 
 
-def _possessive(owner: str) -> str:
-    return "'" if owner.endswith("s") and not owner.endswith("ss") else "'s"
+def possessive(owner: str) -> str:
+    """ "the man's", "the dogs'"."""
+    return f"{owner}'" if owner.endswith("s") and not owner.endswith("ss") else f"{owner}'s"
 
 
 def _capitalized(sentence: str) -> str:

@@ -41,18 +41,18 @@ OPINIONS = words("""
 """Judgements of the speaker; never an attribute claim."""
 
 UNCHECKABLE = words("""
-    about ready able additional adjacent aforementioned again alike alone already another available aware certain common
-    complete corresponding current different distinct due early entire equal especial even every exact extra few
-    first last former full-of further general given hidden identical individual initial known latter likely main
+    about ready able additional adjacent aforementioned again alike alone already another available aware certain
+    common complete corresponding current different distinct due early entire equal especial even every exact extra
+    few first last former full-of further general given hidden identical individual initial known latter likely main
     major many more most much multiple near nearby neighboring next numerous only opposite other others overall own
-    particular possible present present-day previous primary probable ready real related respective same second
-    secondary separate several similar single solitary some specific standard such sure third total true unable
-    usual various very visible whole willing worth old-fashioned unknown unclear uncertain perceptible subtle
-    distant surrounding background foreground closest nearest farthest left right top bottom upper lower central
-    middle leftmost rightmost rear front accompanying positioned located situated placed seen shown depicted
-    pictured displayed captured featured called named used involved engaged busy remaining accurate correct
-    incorrect wrong key simple basic assorted diverse favorite traditional regular natural local daily everyday
-    popular personal public private casual
+    particular possible present present-day previous primary probable real related respective same second secondary
+    separate several similar single solitary some specific standard such sure third total true unable usual various
+    very visible whole willing worth old-fashioned unknown unclear uncertain perceptible subtle distant surrounding
+    background foreground closest nearest farthest left right top bottom upper lower central middle leftmost
+    rightmost rear front accompanying positioned located situated placed seen shown depicted pictured displayed
+    captured featured called named used involved engaged busy remaining accurate correct incorrect wrong key simple
+    basic assorted diverse favorite traditional regular natural local daily everyday popular personal public private
+    casual
 """)
 """True of nearly anything, about the text rather than the picture, or only relative to another claim."""
 
