@@ -24,6 +24,8 @@ RETRYABLE: Final = (Unavailable, Overloaded)
 
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 5.0
+_WRITE_LOST: Final = "Internal error from Core"
+"""What grpc.aio says, in place of the server's status, where the server ended a stream while a message was being written."""
 
 
 class UnaryCall(Protocol[Req_contra, Res_co]):
@@ -118,6 +120,8 @@ def translate(error: FailedCall, target: str) -> RlaifvError:
     if code is grpc.StatusCode.CANCELLED:
         # Our own cancellation is asyncio.CancelledError, so this came from a server that shut down.
         return Unavailable(f"the service at {target} broke off the call: try again")
+    if code is grpc.StatusCode.INTERNAL and details == _WRITE_LOST:
+        return Unavailable(f"the service at {target} broke off the stream: try again")
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return from_status(code, f"the service at {target} does not offer this call: is it the right one?")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
