@@ -6,10 +6,15 @@ what they gave. What a step did before it was cut off is found in the ledger (se
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import structlog
@@ -66,6 +71,11 @@ class DbosEngine:
             "log_level": "WARNING",
         }
         DBOS(config=config)
+        self._at_work: set[asyncio.Task[Any]] = set()
+        # One log for all: DBOS would write lines of its own kind.
+        logger = logging.getLogger("dbos")
+        logger.handlers.clear()
+        logger.propagate = True
         options = {"max_recovery_attempts": _MAX_RECOVERIES}
         self._shard = DBOS.workflow(name="rlaifv.shard", **options)(self._make_shard())
         self._run = DBOS.workflow(name="rlaifv.run", **options)(self._make_run())
@@ -96,8 +106,26 @@ class DbosEngine:
         )
 
     async def close(self) -> None:
-        """Stop taking work. What is at work is taken up again by the next process."""
-        DBOS.destroy(destroy_registry=True)
+        """Stop taking work. What is at work is cut off, and taken up again by the next process."""
+        for task in self._at_work:
+            task.cancel()
+        await asyncio.gather(*self._at_work, return_exceptions=True)
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1) as waiting:
+            await loop.run_in_executor(waiting, partial(DBOS.destroy, destroy_registry=True))
+        # DBOS had made its own pool, which is shut down now, the default of this loop.
+        loop.set_default_executor(ThreadPoolExecutor())
+
+    @contextlib.contextmanager
+    def _working(self) -> Iterator[None]:
+        """Lets `close` find the workflow."""
+        task = asyncio.current_task()
+        assert task is not None, "a workflow is a task"
+        self._at_work.add(task)
+        try:
+            yield
+        finally:
+            self._at_work.discard(task)
 
     def _make_shard(self) -> Callable[..., Awaitable[Json]]:
         contexts = self._contexts
@@ -107,18 +135,16 @@ class DbosEngine:
                 context = await contexts.open(name, attempt)
                 return await collect_shard(context, iteration, index, Checkpoint(**start))
 
-            return await _step(f"collect {iteration}/{index}", collect)
+            with self._working():
+                return await _step(f"collect {iteration}/{index}", collect)
 
         return shard
 
     def _make_run(self) -> Callable[..., Awaitable[None]]:
         async def run(name: str, attempt: int) -> None:
             try:
-                context = await self._contexts.open(name, attempt)
-                if not await self._contexts.enter(name, attempt, RunPhase.RUNNING):
-                    return
-                await run_loop(context, _DbosSteps(self._shard))
-                await self._end(name, attempt, RunPhase.DONE, "")
+                with self._working():
+                    await self._loop(name, attempt)
             except Cancelled as error:
                 await self._end(name, attempt, RunPhase.CANCELLED, error.message)
             except RlaifvError as error:
@@ -130,6 +156,12 @@ class DbosEngine:
                 )
 
         return run
+
+    async def _loop(self, name: str, attempt: int) -> None:
+        context = await self._contexts.open(name, attempt)
+        if await self._contexts.enter(name, attempt, RunPhase.RUNNING):
+            await run_loop(context, _DbosSteps(self._shard))
+            await self._end(name, attempt, RunPhase.DONE, "")
 
     async def _end(self, name: str, attempt: int, phase: RunPhase, message: str) -> None:
         log.info("the run ended", run=name, phase=phase.value, message=message)
