@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rlaifv.cli.output import Json, emit, err, faults_reported, out
+from rlaifv.cli.output import Json, emit, faults_reported, out
 from rlaifv.cli.run_folders import DEFAULT_RUNS, RunsFolder, find_run
 from rlaifv.cli.runs import Endpoint
 
@@ -24,7 +24,7 @@ def lineage(
 ) -> None:
     """Trace a pair back to its picture, candidates, claims, verdicts, model versions and seeds.
 
-    Without --endpoint, and if no orchestrator is at work here, one is started for the question.
+    Asks an orchestrator if one is at work here or named; otherwise reads the run's files.
 
     [dim]Example:[/dim]
 
@@ -33,9 +33,7 @@ def lineage(
     from rlaifv.cli.status import orchestrator_here
 
     target = endpoint or orchestrator_here(runs)
-    if target is None:
-        find_run(name, runs)
-    found = asyncio.run(_ask(name, pair_id, target, timeout, runs, quiet=as_json))
+    found = _trace_here(name, pair_id, runs) if target is None else asyncio.run(_ask(name, pair_id, target, timeout))
     if as_json:
         emit(found)
         return
@@ -44,18 +42,20 @@ def lineage(
     out().print(JSON.from_data(found))
 
 
-async def _ask(name: str, pair_id: str, target: str | None, timeout: float, runs: Path, quiet: bool) -> dict[str, Any]:
+async def _ask(name: str, pair_id: str, target: str, timeout: float) -> dict[str, Any]:
     from rlaifv.adapters.orchestrator_client import orchestrator_at
-    from rlaifv.cli.local_stack import Stack, started
 
-    if target is not None:
-        async with orchestrator_at(target, timeout) as client:
-            return await client.lineage(name, pair_id)
-    if not quiet:
-        err().print("no orchestrator is at work here; starting one", style="dim")
-    services = Stack(runs=runs).services(["orchestrator"])
-    async with (
-        started(services, runs / ".services" / "logs", runs) as local,
-        orchestrator_at(local.endpoints["orchestrator"], timeout) as client,
-    ):
+    async with orchestrator_at(target, timeout) as client:
         return await client.lineage(name, pair_id)
+
+
+def _trace_here(name: str, pair_id: str, runs: Path) -> dict[str, Any]:
+    from rlaifv.adapters.runs.folder import FolderArtifacts
+    from rlaifv.adapters.runs.lineage import trace_pair
+    from rlaifv.adapters.runs.reading import read_run_file
+    from rlaifv.cli.run_ledger import open_ledger
+
+    folder = find_run(name, runs)
+    run = read_run_file(folder.resolve() / "run.yaml")
+    with open_ledger(runs) as ledger:
+        return trace_pair(ledger, FolderArtifacts(folder), run, pair_id)

@@ -12,6 +12,7 @@ from pathlib import Path
 from rlaifv.adapters.local_services import LocalService, LocalServices, Patience
 from rlaifv.cli.inputs import FAKE
 from rlaifv.cli.logs import log_warnings_to_stderr
+from rlaifv.core.errors import Conflict
 
 SERVICES = ("policy", "decomposer", "labeler", "trainer", "orchestrator")
 _STATE = ".services"
@@ -81,6 +82,8 @@ async def started(
 ) -> AsyncIterator[LocalServices]:
     """The services while the block runs; other commands find them by `live_endpoints`."""
     log_warnings_to_stderr()
+    if any(service.name == "orchestrator" for service in services):
+        refuse_second_orchestrator(runs)
     note = runs / _STATE / f"{os.getpid()}.json"
     async with LocalServices(services, logs, patience) as local:
         note.parent.mkdir(parents=True, exist_ok=True)
@@ -92,17 +95,26 @@ async def started(
 
 
 def live_endpoints(runs: Path) -> dict[str, str]:
-    """Endpoints of the services that another command of this machine runs for `runs`; empty if there is none."""
-    notes = sorted((runs / _STATE).glob("*.json"), key=lambda path: path.stat().st_mtime)
+    """Endpoints of the services that other commands of this machine run for `runs`; empty if there are none."""
     found: dict[str, str] = {}
-    for note in notes:
+    for note in sorted((runs / _STATE).glob("*.json")):
         try:
             data = json.loads(note.read_text(encoding="utf-8"))
             if _alive(int(data["pid"])):
                 found |= {str(name): str(endpoint) for name, endpoint in data["endpoints"].items()}
         except (OSError, ValueError, KeyError):
-            continue
+            continue  # it is being written or removed just now
     return found
+
+
+def refuse_second_orchestrator(runs: Path) -> None:
+    """Two on one ledger would both take its runs up; and the other's labeler may be another model. Raises Conflict."""
+    other = live_endpoints(runs).get("orchestrator")
+    if other is not None:
+        raise Conflict(
+            f"--runs = {str(runs)!r}: an orchestrator is at work there ({other}); wait for its end, "
+            f"use it with --endpoint {other}, or name another folder with --runs"
+        )
 
 
 def _alive(pid: int) -> bool:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rlaifv.cli.output import Json, emit, faults_reported, out
 from rlaifv.cli.run_folders import DEFAULT_RUNS, RunsFolder, find_run, run_folders
 from rlaifv.cli.runs import Endpoint
-from rlaifv.core.errors import DataLoss, Unavailable
+from rlaifv.core.errors import Unavailable
 
 if TYPE_CHECKING:
-    from rlaifv.adapters.orchestrator_client import RoundState, RunState
+    from rlaifv.adapters.orchestrator_client import RunState
 
 Timeout = Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Longest time to wait for an answer.")]
 
@@ -30,7 +29,7 @@ def status(
 ) -> None:
     """Say where runs are.
 
-    Asks the orchestrator if one is at work (on this machine, or at --endpoint); otherwise reads the run folders.
+    Asks the orchestrator if one is at work (on this machine, or at --endpoint); otherwise reads the runs' files.
 
     [dim]Examples:[/dim]
 
@@ -93,8 +92,7 @@ def orchestrator_here(runs: Path) -> str | None:
 def _states(name: str | None, endpoint: str | None, timeout: float, runs: Path) -> list[RunState]:
     target = endpoint or orchestrator_here(runs)
     if target is None:
-        folders = [find_run(name, runs)] if name else run_folders(runs)
-        return [state_of_folder(folder) for folder in folders]
+        return _states_here(name, runs)
     from rlaifv.adapters.orchestrator_client import orchestrator_at
 
     async def ask(at: str) -> list[RunState]:
@@ -104,52 +102,12 @@ def _states(name: str | None, endpoint: str | None, timeout: float, runs: Path) 
     return asyncio.run(ask(target))
 
 
-def state_of_folder(folder: Path) -> RunState:
-    """What a run folder says when nobody works in it: a phase other than done means that it can be resumed."""
-    from rlaifv.adapters.orchestrator_client import RunState
+def _states_here(name: str | None, runs: Path) -> list[RunState]:
+    """What the ledger and the run folders say when nobody works in them."""
+    from rlaifv.cli.folder_state import ledger_states, state_of_folder
+    from rlaifv.cli.run_ledger import has_ledger
 
-    summary = _summary(folder)
-    rounds = tuple(_round(entry) for entry in summary.get("rounds", []))
-    phase = str(summary.get("phase") or "stopped")
-    return RunState(
-        name=str(summary.get("name") or folder.name),
-        phase="stopped" if phase in ("running", "pending") else phase,
-        message=str(summary.get("message") or ""),
-        iteration=rounds[-1].index if rounds else 0,
-        iterations=int(summary.get("iterations") or (rounds[-1].index if rounds else 0)),
-        stage="" if phase != "done" else "done",
-        stage_done=0,
-        stage_total=0,
-        wall_s=float(summary.get("wall_s") or 0.0),
-        folder=str(folder),
-        policy_version="",
-        rounds=rounds,
-        training=None,
-        dropped={},
-    )
-
-
-def _summary(folder: Path) -> dict[str, Any]:
-    path = folder / "summary.json"
-    if not path.exists():
-        return {}
-    try:
-        data = json.loads(path.read_text("utf-8"))
-    except ValueError as exc:
-        raise DataLoss(f"{path}: is not JSON ({exc}); `rlaifv resume {folder.name}` writes it anew") from exc
-    return dict(data)
-
-
-def _round(entry: dict[str, Any]) -> RoundState:
-    from rlaifv.adapters.orchestrator_client import RoundState
-
-    figures = entry.get("eval") or {}
-    return RoundState(
-        index=int(entry["index"]),
-        promoted=bool(entry.get("promoted")),
-        pairs=int(entry.get("pairs") or 0),
-        dropped=dict(entry.get("dropped") or {}),
-        response_hallucination=figures.get("response_hallucination"),
-        coverage=figures.get("coverage"),
-        mean_words=figures.get("mean_words"),
-    )
+    known = ledger_states(runs) if has_ledger(runs) else {}
+    folders = [find_run(name, runs)] if name and name not in known else run_folders(runs)
+    states = list(known.values()) + [state_of_folder(folder) for folder in folders if folder.name not in known]
+    return [state for state in states if name is None or Path(name).name == state.name]
