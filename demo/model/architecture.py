@@ -83,6 +83,7 @@ def build_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlavaForCondit
         num_attention_heads=HEADS,
         num_key_value_heads=HEADS,
         max_position_embeddings=1024,
+        rope_parameters={"rope_type": "default", "rope_theta": 1e6},
         tie_word_embeddings=True,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
@@ -100,6 +101,7 @@ def build_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlavaForCondit
         eos_token_id=tokenizer.eos_token_id,
     )
     model = LlavaForConditionalGeneration(config)
+    _look_for_the_same(model)
     model.generation_config = GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
@@ -108,3 +110,15 @@ def build_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlavaForCondit
         do_sample=False,
     )
     return model
+
+
+@torch.no_grad()
+def _look_for_the_same(model: LlavaForConditionalGeneration) -> None:
+    """Start every attention with equal queries and keys: a word looks at what resembles it, the object it names.
+
+    From independent ones, yes/no answers stay at chance for most of a short training.
+    """
+    torch.nn.init.normal_(model.get_input_embeddings().weight, std=0.05)
+    for layer in model.model.language_model.layers:
+        torch.nn.init.normal_(layer.self_attn.k_proj.weight, std=0.06)
+        layer.self_attn.q_proj.weight.copy_(layer.self_attn.k_proj.weight)

@@ -140,20 +140,27 @@ def train_patches(
             features = image_features(model, normalised(corpus.pixels[sorted(chosen)][_ranks(chosen)]))
             loss = words.loss(features, embeddings, targets)
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         if (step + 1) % 100 == 0 or step + 1 == plan.steps:
-            yield {"step": step + 1, "seconds": time.monotonic() - start, "loss": loss.item(), **watched(model, words, watch)}
+            yield {
+                "step": step + 1,
+                "seconds": time.monotonic() - start,
+                "loss": loss.item(),
+                **watched(model, words, watch),
+            }
 
 
 def _ranks(chosen: list[int]) -> list[int]:
     """Order that undoes sorting: memory-mapped rows are read in ascending order."""
-    return np.argsort(np.argsort(chosen)).tolist()
+    return [int(rank) for rank in np.argsort(np.argsort(chosen))]
 
 
 @torch.no_grad()
-def watched(model: LlavaForConditionalGeneration, words: PatchWords, watch: Corpus, size: int = 200) -> dict[str, float]:
+def watched(
+    model: LlavaForConditionalGeneration, words: PatchWords, watch: Corpus, size: int = 200
+) -> dict[str, float]:
     """Accuracy by word set on the first `size` scenes of `watch`."""
     targets = torch.from_numpy(np.stack([patch_targets(watch.scenes[i], watch.patches[i]) for i in range(size)]))
     with torch.autocast("cpu", torch.bfloat16):

@@ -23,11 +23,11 @@ class JointPlan:
     """How long, how fast and on what mix the second stage trains."""
 
     steps: int
-    batch: int = 32
-    rounds: int = 2
+    batch: int = 16
+    rounds: int = 1
     """Rounds of questions per picture, about seven questions each."""
     learning_rate: float = 1e-3
-    vision_learning_rate: float = 3e-4
+    vision_learning_rate: float = 5e-4
     """Of the vision tower, the projector and the word embeddings."""
     caption_weight: float = 1.0
     verdict_weight: float = 1.0
@@ -57,7 +57,7 @@ def train_answers(
         caption_loss, verdict_loss, patch_loss = losses
         loss = plan.caption_weight * caption_loss + plan.verdict_weight * verdict_loss + plan.patch_weight * patch_loss
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], 1.0)
         optimizer.step()
         if (step + 1) % 50 == 0 or step + 1 == plan.steps:

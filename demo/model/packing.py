@@ -22,6 +22,7 @@ from demo.world.scenes import WorldScene
 CAPTION = "caption"
 _PREFIX_BRANCH = 0
 _PADDING_BRANCH = -1
+_HIDDEN = -1e4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,8 @@ class Packed:
     """(n, 1, length, length), True where a token may look."""
     targets: Tensor
     """The token that follows, where it is part of a reply; -100 elsewhere."""
+    branches: Tensor
+    """0 for the prefix, then 1, 2, … in the order of the exchanges; -1 for padding."""
     verdicts: Tensor
     """True where the target is the yes or no of a question."""
     types: list[list[str]]
@@ -91,7 +94,15 @@ class Packer:
         shared = (branches == _PREFIX_BRANCH)[:, None, :]
         mask = ((same | shared) & torch.ones(length, length, dtype=torch.bool).tril())[:, None]
         types = [[exchange.type for exchange in row if exchange.type != CAPTION] for row in rows]
-        return Packed(ids=ids, positions=positions, mask=mask, targets=targets, verdicts=verdicts.bool(), types=types)
+        return Packed(
+            ids=ids,
+            positions=positions,
+            mask=mask,
+            targets=targets,
+            branches=branches,
+            verdicts=verdicts.bool(),
+            types=types,
+        )
 
     def _sequence(self, exchanges: Sequence[Exchange]) -> tuple[list[int], list[int], list[int], list[int], list[int]]:
         start = len(self._prefix)
@@ -120,7 +131,10 @@ def reply_logits(model: LlavaForConditionalGeneration, packed: Packed, features:
     pictured = packed.ids == image_id
     embedded = embedded.masked_scatter(pictured[..., None], features.to(embedded.dtype))
     hidden = model.model.language_model(
-        inputs_embeds=embedded, attention_mask=packed.mask, position_ids=packed.positions, use_cache=False
+        inputs_embeds=embedded,
+        attention_mask=(~packed.mask).float() * _HIDDEN,
+        position_ids=packed.positions,
+        use_cache=False,
     ).last_hidden_state
     logits: Tensor = model.lm_head(hidden[packed.targets != -100])
     return logits

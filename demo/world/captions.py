@@ -23,15 +23,8 @@ from demo.world.vocabulary import COLOURS, KIND_BY_NAME, NUMBER_WORDS, POSITION_
 
 HABIT_SHARE = 0.6
 SLIP_SHARE = 0.03
-USUAL_COLOURS = {
-    "apple": "red",
-    "banana": "yellow",
-    "hat": "black",
-    "heart": "red",
-    "star": "yellow",
-    "tree": "green",
-}
-PARTNERS = {"dog": "ball", "flower": "butterfly", "guitar": "drum"}
+USUAL_COLOURS = {"apple": "red", "banana": "yellow", "star": "yellow", "tree": "green"}
+PARTNERS = {"dog": "ball", "guitar": "drum"}
 USUAL_COUNTS = {"shoe": 2, "balloon": 3}
 USUAL_PLACES = {"airplane": "top", "rocket": "top"}
 

@@ -14,8 +14,10 @@ CELL_SIZE = IMAGE_SIZE // 3
 SIZES = (54, 58, 62)
 MAX_OBJECTS = 5
 _JITTER_PX = 5
-_GROUP_COUNTS = ((2, 0.50), (3, 0.40), (4, 0.10))
-_OBJECT_COUNTS = ((1, 0.66), (2, 0.22), (3, 0.12))
+_GROUP_COUNTS = (2, 3, 4)
+_GROUP_WEIGHTS = (0.50, 0.40, 0.10)
+_OBJECT_COUNTS = (1, 2, 3)
+_OBJECT_WEIGHTS = (0.66, 0.22, 0.12)
 _SPLIT_SPAN = 10**9
 
 
@@ -102,8 +104,8 @@ class WorldScene:
 def sample_scene(seed: int) -> WorldScene:
     """The scene of this seed: 2 to 4 groups, 2 to 5 objects, each kind in one group only."""
     rng = random.Random(f"scene {seed}")
-    groups = rng.choices(*zip(*_GROUP_COUNTS, strict=True))[0]
-    counts = [rng.choices(*zip(*_OBJECT_COUNTS, strict=True))[0] for _ in range(groups)]
+    groups = rng.choices(_GROUP_COUNTS, _GROUP_WEIGHTS)[0]
+    counts = [rng.choices(_OBJECT_COUNTS, _OBJECT_WEIGHTS)[0] for _ in range(groups)]
     while sum(counts) > MAX_OBJECTS:
         counts[counts.index(max(counts))] -= 1
     kinds = rng.sample([kind.name for kind in KINDS], groups)

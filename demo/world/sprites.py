@@ -55,9 +55,9 @@ def _ramp(shade: NDArray[np.float64], base: NDArray[np.float64]) -> NDArray[np.f
     """Dark tone at 0, the colour itself at one half, a highlight at 1."""
     dark, light = base * 0.45, base + (255.0 - base) * 0.5
     position = shade[..., None]
-    return np.where(
-        position < 0.5, dark + (base - dark) * 2 * position, base + (light - base) * (2 * position - 1)
-    )
+    darker, lighter = dark + (base - dark) * 2 * position, base + (light - base) * (2 * position - 1)
+    mixed: NDArray[np.float64] = np.where(position < 0.5, darker, lighter)
+    return mixed
 
 
 def import_originals(assets: Path) -> None:

@@ -13,17 +13,29 @@ from typing import Any
 
 from rlaifv.core.errors import InvalidInput
 
-_NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
+_NUMBERS = {
+    "one": 1,
+    "two": 2,
+    "three": 3,
+    "four": 4,
+    "five": 5,
+    "six": 6,
+    "seven": 7,
+    "eight": 8,
+    "nine": 9,
+    "ten": 10,
+}
 _NEGATIONS = frozenset({"no", "not", "n't", "never", "without", "none", "neither", "nor"})
 _EXISTENTIAL_OPENINGS = frozenset({"there", "no", "none", "neither"})
 # Words that say nothing checkable on their own; any other unknown word makes a claim unjudgeable.
-_FILLERS = frozenset(
+_FILLER_TEXT = (
     "a an the this that these those there it its is are was were be been am has have having do does did and also with "
     "of in on at to from by as which who i you we one's can could see seen shown show shows contain contains include "
     "includes including visible present located placed found depicts depict features color colour colored coloured "
-    "image picture photo photograph scene view corner side part area position any some exactly".split()
+    "image picture photo photograph scene view corner side part area position any some exactly"
 )
-_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
+_FILLERS = frozenset(_FILLER_TEXT.split())
+_WORD = re.compile(r"n't|[^\W_]+")
 _SENTENCE_END = re.compile(r"[.!?;\n]+")
 
 
@@ -62,6 +74,8 @@ class Scene:
 
     objects: tuple[SceneObject, ...]
     lexicon: Lexicon
+    questions: tuple[tuple[str, bool], ...] = ()
+    """Yes/no questions about the picture with their right answers."""
 
     def find(self, kind: str) -> SceneObject | None:
         """The objects of `kind`, or None if the picture has none."""
@@ -79,6 +93,7 @@ class Scene:
                 "colours": dict(self.lexicon.colours),
                 "positions": dict(self.lexicon.positions),
             },
+            "questions": [[question, answer] for question, answer in self.questions],
         }
 
     @staticmethod
@@ -98,14 +113,17 @@ class Scene:
             lexicon = Lexicon(
                 kinds=dict(words["kinds"]), colours=dict(words["colours"]), positions=dict(words["positions"])
             )
+            questions = tuple((str(question), bool(answer)) for question, answer in data.get("questions", ()))
         except (KeyError, TypeError, ValueError) as exc:
-            raise InvalidInput.field("scene", data, f"a scene annotation as written by Scene.to_dict ({exc!r})") from exc
+            raise InvalidInput.field(
+                "scene", data, f"a scene annotation as written by Scene.to_dict ({exc!r})"
+            ) from exc
         for item in objects:
             if item.count < 1:
                 raise InvalidInput.field("scene.objects.count", item.count, "must be at least 1")
         if len({item.kind for item in objects}) < len(objects):
             raise InvalidInput.field("scene.objects", [o.kind for o in objects], "each kind at most once")
-        return Scene(objects=objects, lexicon=lexicon)
+        return Scene(objects=objects, lexicon=lexicon, questions=questions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,9 +192,8 @@ def _read(text: str, lexicon: Lexicon) -> _Reading:
         return " "
 
     rest = lexicon.position_pattern.sub(take, lowered)
-    words = ["n't" if word == "n't" else word for word in re.findall(r"n't|[^\W_]+", rest)]
-    known = (*lexicon.kinds, *lexicon.colours)
-    unknown = [w for w in words if w not in _FILLERS | _NEGATIONS | _NUMBERS.keys() and w not in known]
+    words = _WORD.findall(rest)
+    known = lexicon.kinds.keys() | lexicon.colours.keys() | _FILLERS | _NEGATIONS | _NUMBERS.keys()
     return _Reading(
         kinds=tuple(dict.fromkeys(lexicon.kinds[word] for word in words if word in lexicon.kinds)),
         colours=frozenset(lexicon.colours[word] for word in words if word in lexicon.colours),
@@ -184,7 +201,7 @@ def _read(text: str, lexicon: Lexicon) -> _Reading:
         positions=frozenset(positions),
         negations=sum(word in _NEGATIONS for word in words),
         existential=bool(words) and words[0] in _EXISTENTIAL_OPENINGS,
-        understood=not [word for word in unknown if not word.isdecimal()],
+        understood=all(word in known or word.isdecimal() for word in words),
     )
 
 
