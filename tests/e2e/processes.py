@@ -92,7 +92,7 @@ class Services:
         settings = {
             "policy": fake,
             "decomposer": {"backend": "fake"},
-            "labeler": fake,
+            "labeler": fake | {"decomposer": "fake"},
             "trainer": {"backend": "fake", "fake_step_ms": str(step_ms), "fake_steps": "5"},
         }
         self._folder = folder
