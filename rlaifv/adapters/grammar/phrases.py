@@ -22,6 +22,7 @@ _TRANSPARENT = words("""
     assortment array range series rest majority presence view close-up closeup glimpse collection-of scattering
     abundance multitude
 """)
+_NO_THINGS = (Role.WRITING, Role.SAYING, Role.LETTERING, Role.PLACE)
 _QUANTITIES = words("couple dozens hundreds thousands")
 _PARTITIVES = words("one some most all both many several each two three four five half none another")
 
@@ -43,10 +44,24 @@ def _coordinated(parse: Parse, head: Word) -> tuple[Word, ...]:
     """Conjuncts, and what the parser takes for an apposition in "a fork, a knife and a spoon"."""
     found = list(parse.conjuncts(head))
     for word in found:
+        found += [
+            w for w in parse.children(word, "nmod", "compound") if parse.child(w, "cc") and w.pos in ("NOUN", "PROPN")
+        ]
+        found += [w for w in _listed_with_contents(parse, word) if w not in found]
         for apposed in parse.children(word, "appos"):
             if apposed.pos in ("NOUN", "PROPN") and any(w.dep in ("conj", "appos") for w in parse.children(apposed)):
                 found += [w for w in parse.conjuncts(apposed) if w not in found]
     return tuple(sorted(found, key=lambda w: w.index))
+
+
+def _listed_with_contents(parse: Parse, word: Word) -> list[Word]:
+    """The croissant of "a cup of coffee, a croissant": it is not in the cup."""
+    inner = _inner(parse, word) if nouns.singular(word.lower) in nouns.CONTAINERS_OF else None
+    return [w for w in parse.conjuncts(inner)[1:] if _stands_apart(parse, w)] if inner is not None else []
+
+
+def _stands_apart(parse: Parse, word: Word) -> bool:
+    return parse.child(word, "det", "nummod") is not None or _inner(parse, word) is not None
 
 
 def read_noun(draft: Draft, head: Word, *, negated: bool = False) -> Reference | None:
@@ -58,14 +73,14 @@ def read_noun(draft: Draft, head: Word, *, negated: bool = False) -> Reference |
 
 
 def _read(draft: Draft, head: Word, negated: bool) -> Reference | None:
-    inner = _inner(draft, head)
+    inner = _inner(draft.parse, head)
     if inner is not None and head.lower in _PARTITIVES:
         return _partitive(draft, head, inner)
     if inner is not None and head.lower in _TRANSPARENT:
         return _transparent(draft, head, inner)
     if head.pos in ("PRON", "DET") or head.lower in PRONOUNS:
         return Pronoun(head.lower, head.start) if head.lower in PRONOUNS else None
-    if head.role in (Role.WRITING, Role.PLACE) or not is_nominal(head):
+    if head.role in _NO_THINGS or not is_nominal(head):
         return None
     if head.lower in nouns.PICTURE or is_abstract(head.lower) or _is_deed(draft.parse, head):
         _descend(draft, head)
@@ -83,11 +98,11 @@ def _is_deed(parse: Parse, head: Word) -> bool:
     )
 
 
-def _inner(draft: Draft, head: Word) -> Word | None:
+def _inner(parse: Parse, head: Word) -> Word | None:
     """The X of "a slice of X"."""
-    for prep in draft.parse.children(head, "prep"):
+    for prep in parse.children(head, "prep"):
         if prep.lower == "of":
-            return draft.parse.child(prep, "pobj")
+            return parse.child(prep, "pobj")
     return None
 
 
@@ -95,7 +110,7 @@ def _partitive(draft: Draft, head: Word, inner: Word) -> Reference | None:
     """ "one of the dogs" is a subject of its own, beside the dogs."""
     group = read_noun(draft, inner)
     if not isinstance(group, int):
-        return group
+        return group if head.lower in ("all", "both", "each") else None
     noun = draft.mentions[group].noun
     plural = head.lower not in ("one", "each", "another", "none")
     if head.lower == "none":
@@ -188,7 +203,7 @@ def _owner(draft: Draft, owner: Word | None) -> Reference | None:
 def _contents(draft: Draft, inner: Word) -> None:
     """What a group or container is made of: known from here on, but named by the whole ("a group of people")."""
     for word in draft.parse.conjuncts(inner):
-        if word.index in draft.seen or not is_nominal(word):
+        if word.index in draft.seen or not is_nominal(word) or (word is not inner and _stands_apart(draft.parse, word)):
             continue
         number = draft.mention(
             Mention(

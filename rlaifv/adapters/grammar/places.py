@@ -48,7 +48,8 @@ class Place:
         """Whether it says where the subject is even after an object: "riding a horse on the beach", not "... on the plate"."""
         if self.region or self.prep.lower not in ("in", "on", "at", "inside"):
             return True
-        return nouns.singular(self.last.lower.split()[-1]) in nouns.SETTINGS
+        settings = nouns.GROUNDS if self.prep.lower == "on" else nouns.SETTINGS
+        return nouns.singular(self.last.lower.split()[-1]) in settings
 
 
 def read_pending_places(draft: Draft) -> None:
@@ -132,6 +133,14 @@ def worded_parts(draft: Draft, subject: Subject) -> tuple[Part, ...]:
     if mention.plural or mention.mass:
         return (mention.noun,)
     return (f"{article(mention.noun)} {mention.noun}",)
+
+
+def coordinated(draft: Draft, subjects: tuple[Subject, ...]) -> tuple[Part, ...]:
+    """ "tomatoes and onions", each as `worded_parts`."""
+    parts: list[Part] = list(worded_parts(draft, subjects[0]))
+    for subject in subjects[1:]:
+        parts += ["and", *worded_parts(draft, subject)]
+    return tuple(parts)
 
 
 def _possession(draft: Draft, prep: Word, subjects: tuple[Subject, ...]) -> None:

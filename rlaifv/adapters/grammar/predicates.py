@@ -7,10 +7,19 @@ from collections.abc import Callable
 from rlaifv.adapters.grammar.disguise import Role
 from rlaifv.adapters.grammar.draft import Draft, Pending, Subject
 from rlaifv.adapters.grammar.inflection import article, looks_plural
-from rlaifv.adapters.grammar.lexicon import modifiers, nouns, verbs
+from rlaifv.adapters.grammar.lexicon import nouns, verbs
 from rlaifv.adapters.grammar.parsing import Parse, Word
 from rlaifv.adapters.grammar.phrases import read_nouns
-from rlaifv.adapters.grammar.places import Place, places, read_phrase, relate, stands_alone, worded_parts
+from rlaifv.adapters.grammar.places import (
+    Part,
+    Place,
+    coordinated,
+    places,
+    read_phrase,
+    relate,
+    stands_alone,
+    worded_parts,
+)
 from rlaifv.adapters.grammar.properties import property_text
 from rlaifv.adapters.grammar.propositions import Form, Pronoun
 from rlaifv.adapters.grammar.stance import is_animate, is_negated
@@ -20,6 +29,10 @@ from rlaifv.core.claims import ClaimType
 
 def read_predicate(draft: Draft, verb: Word, subjects: tuple[Subject, ...]) -> None:
     """State what the clause of `verb` says of `subjects`."""
+    if verb.role is Role.SAYING or any(
+        w.role is Role.LETTERING for w in draft.parse.children(verb, "dobj", "nsubjpass")
+    ):
+        return
     handler = _kind(draft.parse, verb)
     handler(draft, verb, subjects)
 
@@ -62,40 +75,32 @@ def _copula(draft: Draft, verb: Word, subjects: tuple[Subject, ...]) -> None:
 def read_predicated(draft: Draft, adjective: Word, subjects: tuple[Subject, ...], negated: bool = False) -> None:
     """ "is red", "is full of water", "is visible in the distance"."""
     text = property_text(draft, adjective)
-    completed = [p for prep in draft.parse.children(adjective, "prep") for p in _completions(draft, prep)]
+    prepositions = draft.parse.children(adjective, "prep")
+    completed = _completed(draft, prepositions) if text and adjective.role is Role.PLAIN else None
     for subject in subjects:
-        if (
-            completed
-            and adjective.lower not in modifiers.UNCHECKABLE | modifiers.OPINIONS
-            and adjective.role is Role.PLAIN
-        ):
-            place = completed[0]
-            words = (*subject.words, adjective, place.last)
-            rest = (adjective.lower, *place.worded)
-            draft.state(ClaimType.ATTRIBUTE, Form.BE, subject.reference, words, rest=rest, negated=negated)
-        elif text:
-            draft.state(
-                ClaimType.ATTRIBUTE,
-                Form.BE,
-                subject.reference,
-                (*subject.words, adjective),
-                rest=(text,),
-                negated=negated,
-            )
-            relate(draft, tuple(completed), (subject,))
-        elif not negated:
-            relate(draft, tuple(completed), (subject,))
+        if completed is not None:
+            joint, parts, last = completed
+            kind = ClaimType.ATTRIBUTE if joint == "of" else ClaimType.RELATION
+            span = (*subject.words, adjective, last)
+            draft.state(kind, Form.BE, subject.reference, span, rest=(text, joint, *parts), negated=negated)
+            continue
+        if text:
+            near = (*subject.words, adjective)
+            draft.state(ClaimType.ATTRIBUTE, Form.BE, subject.reference, near, rest=(text,), negated=negated)
+        if not negated:
+            for prep in prepositions:
+                read_phrase(draft, Pending(prep, (subject,)))
 
 
-def _completions(draft: Draft, prep: Word) -> tuple[Place, ...]:
-    """ "full of water", "covered with snow", beside ordinary places."""
-    if prep.lower not in ("of", "with"):
-        return places(draft, prep)
-    found = tuple(s for target in draft.parse.children(prep, "pobj") for s in read_nouns(draft, target))
-    return tuple(
-        Place(prep, f.word, (prep.lower, *worded_parts(draft, f)), (prep.lower, *worded_parts(draft, f)), False)
-        for f in found
-    )
+def _completed(draft: Draft, prepositions: tuple[Word, ...]) -> tuple[str, tuple[Part, ...], Word] | None:
+    """ "full of water", "cluttered with papers": preposition, things and last word."""
+    for prep in prepositions:
+        if prep.lower not in ("of", "with"):
+            continue
+        found = tuple(s for target in draft.parse.children(prep, "pobj") for s in read_nouns(draft, target))
+        if found:
+            return prep.lower, coordinated(draft, found), found[-1].word
+    return None
 
 
 def _predicate_noun(draft: Draft, word: Word, subjects: tuple[Subject, ...], negated: bool) -> None:

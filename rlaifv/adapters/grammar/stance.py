@@ -80,8 +80,8 @@ def _is_opinion(parse: Parse, verb: Word) -> bool:
     objects = parse.children(verb, "dobj")
     subjects = parse.children(verb, "nsubj", "nsubjpass")
     if any(is_animate(s.lower) for s in subjects):
-        return not objects or all(is_abstract(o.lower) for o in objects)
-    return True
+        return bool(objects) and all(is_abstract(o.lower) for o in objects)
+    return bool(objects)
 
 
 def is_abstract(noun: str) -> bool:

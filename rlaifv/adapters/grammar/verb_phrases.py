@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rlaifv.adapters.grammar.disguise import Role
-from rlaifv.adapters.grammar.draft import Draft, Subject
+from rlaifv.adapters.grammar.draft import Draft
 from rlaifv.adapters.grammar.inflection import ing
 from rlaifv.adapters.grammar.lexicon import nouns, verbs
 from rlaifv.adapters.grammar.names import name, with_article
 from rlaifv.adapters.grammar.parsing import Word
 from rlaifv.adapters.grammar.phrases import read_nouns
-from rlaifv.adapters.grammar.places import Part, Place, places, worded_parts
+from rlaifv.adapters.grammar.places import Part, Place, coordinated, places, worded_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +91,6 @@ def base_form(verb: Word) -> str:
     return verb.lemma
 
 
-def _coordinated(draft: Draft, objects: tuple[Subject, ...]) -> list[Part]:
-    parts: list[Part] = list(worded_parts(draft, objects[0]))
-    for subject in objects[1:]:
-        parts += ["and", *worded_parts(draft, subject)]
-    return parts
-
-
 def _prepositions(draft: Draft, verb: Word) -> tuple[Word, ...]:
     return tuple(
         w
@@ -137,7 +130,7 @@ def _complement(draft: Draft, verb: Word, parts: list[Part]) -> Word | None:
                 return target
             found = read_nouns(draft, target)
             if found:
-                parts += [prep.lower, *_coordinated(draft, found)]
+                parts += [prep.lower, *coordinated(draft, found)]
                 return found[-1].word
     return None
 
@@ -156,7 +149,7 @@ def _agent(draft: Draft, verb: Word, parts: list[Part]) -> Word | None:
         for target in draft.parse.children(agent, "pobj"):
             found = read_nouns(draft, target)
             if found:
-                parts += ["by", *_coordinated(draft, found)]
+                parts += ["by", *coordinated(draft, found)]
                 return found[-1].word
     return None
 

@@ -4,32 +4,27 @@ from __future__ import annotations
 
 from rlaifv.adapters.grammar.disguise import Role
 from rlaifv.adapters.grammar.draft import Draft
-from rlaifv.adapters.grammar.lexicon import nouns, verbs, words
+from rlaifv.adapters.grammar.lexicon import nouns, words
 from rlaifv.adapters.grammar.parsing import Parse, Word
 from rlaifv.adapters.grammar.phrases import read_noun
 from rlaifv.adapters.grammar.propositions import Form
 from rlaifv.adapters.grammar.stance import stance
 from rlaifv.core.claims import ClaimType
 
+_QUOTATIONS = (Role.WRITING, Role.SAYING, Role.LETTERING)
 _LABELLED = words("label mark name title inscribe print emblazon write display state read say show")
 
 
 def read_writing(draft: Draft) -> None:
     """State for every quotation what it is written on, where the sentence tells."""
     for word in draft.parse.words:
-        if word.role is not Role.WRITING:
+        if word.role not in _QUOTATIONS:
             continue
         bearer = _bearer(draft.parse, word)
-        above = draft.parse.head(word)
-        if above.lower in nouns.WRITABLE and above is not bearer:
-            draft.seen[above.index] = None
-        if bearer is None or stance_above(draft.parse, word):
-            continue
-        reference = read_noun(draft, bearer)
-        if reference is None:
-            continue
-        words = (draft.first(bearer), word)
-        draft.state(ClaimType.TEXT, Form.DO, reference, words, verb="say", rest=(f"'{word.text}'",))
+        reference = read_noun(draft, bearer) if bearer is not None and not stance_above(draft.parse, word) else None
+        if bearer is not None and reference is not None:
+            words = (draft.first(bearer), bearer, word)
+            draft.state(ClaimType.TEXT, Form.DO, reference, words, verb="say", rest=(f"'{word.text}'",))
 
 
 def stance_above(parse: Parse, word: Word) -> bool:
@@ -42,56 +37,47 @@ def stance_above(parse: Parse, word: Word) -> bool:
 
 
 def _bearer(parse: Parse, writing: Word) -> Word | None:
-    current = writing
-    for _ in range(4):
-        above = parse.head(current)
-        if above is current:
-            return _only_noun_before(parse, writing)
-        if above.pos in ("NOUN", "PROPN") and above.lower in nouns.WRITABLE:
-            return _carrier(parse, above) or _place_of_writing(parse, above) or above
-        if current.dep in ("compound", "amod", "nmod") and above.pos in ("NOUN", "PROPN"):
-            return above
-        if above.pos in ("VERB", "AUX"):
-            return _subject_of(parse, above, writing)
-        current = above
-    return None
+    if writing.role is Role.LETTERING:
+        return _carrier(parse, writing)
+    above = parse.head(writing)
+    if writing.role is Role.SAYING or above is writing:
+        return _sayer(parse, writing) or _only_noun_before(parse, writing)
+    if writing.dep in ("compound", "amod", "nmod", "appos") and above.pos in ("NOUN", "PROPN"):
+        return above
+    return _subject_of(parse, above, writing) if above.pos in ("VERB", "AUX") else None
+
+
+def _sayer(parse: Parse, saying: Word) -> Word | None:
+    """The sign of "the sign says X" and of "a sign that reads X"."""
+    subject = parse.child(saying, "nsubj", "nsubjpass")
+    if subject is not None and subject.tag not in ("WDT", "WP") and subject.lower not in ("that", "which"):
+        return (_carrier(parse, subject) if subject.lower in nouns.WRITABLE else None) or subject
+    above = parse.head(saying)
+    if above.pos in ("NOUN", "PROPN") and saying.dep in ("acl", "relcl", "amod"):
+        return above
+    return parse.child(above, "nsubj", "dobj") if above.pos in ("VERB", "AUX") and above is not saying else None
 
 
 def _subject_of(parse: Parse, verb: Word, writing: Word) -> Word | None:
-    """The sign of "the sign says X" and "a sign that reads X"; the wall of "X is written on the wall"."""
-    if verb.lemma not in verbs.WRITING | _LABELLED | {"be"} and verb.lower not in ("reads", "says"):
-        return None
+    """The bottle of "a bottle labeled X"; the wall of "X is written on the wall"."""
     if writing.dep in ("nsubj", "nsubjpass"):
         return _on(parse, verb)
-    subject = parse.child(verb, "nsubj", "nsubjpass")
-    if subject is not None and subject.tag not in ("WDT", "WP") and subject.lower != "that":
-        carrier = _carrier(parse, subject) if subject.lower in nouns.WRITABLE else None
-        return carrier or subject
-    above = parse.head(verb)
-    if verb.dep in ("acl", "relcl") and above.pos in ("NOUN", "PROPN"):
-        carrier = _carrier(parse, above) if above.lower in nouns.WRITABLE else None
-        return carrier or above
-    return None
-
-
-def _place_of_writing(parse: Parse, text: Word) -> Word | None:
-    """The wall of "The words 'X' are written on the wall"."""
-    return _on(parse, parse.head(text)) if text.dep in ("nsubj", "nsubjpass") else None
+    if verb.lemma not in _LABELLED:
+        return None
+    return _sayer(parse, verb)
 
 
 def _carrier(parse: Parse, text: Word) -> Word | None:
     """What "the words" are on: "... on the wall", or the thing they are "with"."""
-    own = _on(parse, text)
+    above = parse.head(text)
+    own = _on(parse, text) or (_on(parse, above) if text.dep in ("nsubj", "nsubjpass") else None)
     if own is not None and own.pos in ("NOUN", "PROPN"):
         return own
-    above = parse.head(text)
-    if text.dep == "pobj" and above.lower == "with":
+    if text.dep == "pobj" and above.lower in ("with", "bearing"):
         owner = parse.head(above)
-        if owner.pos in ("NOUN", "PROPN"):
-            return owner
-        return parse.child(owner, "dobj", "attr", "nsubj")
-    if text.dep in ("dobj",) and above.lemma in ("have", "bear", "display"):
-        return parse.child(above, "nsubj")
+        return owner if owner.pos in ("NOUN", "PROPN") else parse.child(owner, "dobj", "attr", "nsubj", "nsubjpass")
+    if text.dep == "dobj":
+        return _sayer(parse, above)
     return None
 
 

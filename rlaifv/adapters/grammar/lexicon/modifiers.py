@@ -36,7 +36,7 @@ OPINIONS = words("""
     sweet tasteful tasty tender terrible thoughtful thrilling tidy timeless tranquil typical ugly unforgettable
     unique unusual upscale vibrant warm weird welcoming well-kept well-maintained whimsical wise wonderful worst
     yummy bored sleepy mouthwatering minimalist lifelike evocative prominent noteworthy notable conspicuous apparent
-    evident clear obvious visible
+    evident obvious visible
 """)
 """Judgements of the speaker; never an attribute claim."""
 
@@ -78,3 +78,6 @@ MODALS = words("might may could would should must can will shall 'd 'll ca wo")
 NEGATIONS = words("no not n't never neither nor without none nobody nothing cannot")
 
 SMALL_NOUNS_LIKE_ADJECTIVES = words("light dark orange gold silver")
+
+ADJECTIVES = words("vintage floral camouflage")
+"""Properties that dictionaries have as nouns only."""

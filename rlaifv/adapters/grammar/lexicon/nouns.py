@@ -174,6 +174,12 @@ SETTINGS = words("""
 """)
 """Where somebody is who does something there."""
 
+GROUNDS = words("""
+    balcony beach bridge court deck dirt dock field grass gravel hill ice lawn mountain path patio pavement pier platform
+    playground porch road roof sand sidewalk slope snow stage street track trail train bus boat
+""")
+"""The same for "on"."""
+
 CLOTHING = words("""
     apron blazer blouse boot cap cardigan cloak clothes coat costume dress gear glove gown hat helmet hoodie jacket
     jean jeans jersey kimono outfit overalls pajamas pants pyjamas robe sari scarf shirt shoe shorts skirt suit
