@@ -52,7 +52,7 @@ def _row(prefix: str, name: str, field: FieldInfo) -> str:
 
 def _type(annotation: Any) -> str:
     if isinstance(annotation, EnumType):
-        return ", ".join(f"`{member.value}`" for member in annotation)
+        return ", ".join(f"`{member.value}`" for member in list[Any](annotation))
     choices = [choice for choice in get_args(annotation) if choice is not NoneType]
     if choices == [str]:
         return "text"
