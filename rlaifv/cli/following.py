@@ -7,8 +7,9 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from rlaifv.adapters.orchestrator_client import OrchestratorClient, RunState, orchestrator_at
-from rlaifv.cli.local_stack import Stack, started
+from rlaifv.cli.local_stack import Stack, refuse_second_orchestrator, started
 from rlaifv.cli.output import err
+from rlaifv.cli.run_ledger import park_others
 from rlaifv.cli.run_view import LiveView
 from rlaifv.core.errors import BackendFailed, Unavailable
 
@@ -25,6 +26,9 @@ async def follow_there(target: str, name: str, begin: Begin, quiet: bool) -> Run
 
 async def follow_here(stack: Stack, name: str, begin: Begin, quiet: bool) -> RunState:
     """Start the services, begin and watch; everything is stopped again at the end. BackendFailed if a service keeps dying."""
+    refuse_second_orchestrator(stack.runs)
+    for other in park_others(stack.runs, name):
+        err().print(f"run {other} was left at work; go on with it later: rlaifv resume {other}", style="yellow")
     logs = stack.runs / name / "logs"
     services = stack.services()
     if not quiet:

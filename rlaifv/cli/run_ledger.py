@@ -32,3 +32,19 @@ def open_ledger(runs: Path) -> Iterator[Ledger]:
         yield ledger
     finally:
         ledger.close()
+
+
+def park_others(runs: Path, name: str) -> list[str]:
+    """Mark runs that a killed command left at work as cancelled, but for `name`; gives their names.
+
+    An orchestrator takes up everything that is at work in its ledger. One that is started for one run has that run's models,
+    and must not go on with another run's.
+    """
+    from rlaifv.adapters.runs.records import RunPhase
+
+    if not has_ledger(runs):
+        return []
+    message = "its command was ended; nothing is lost"
+    with open_ledger(runs) as ledger:
+        left = [record for record in ledger.runs() if record.phase.active and record.name != name]
+        return [r.name for r in left if ledger.set_phase(r.name, r.attempt, RunPhase.CANCELLED, message)]

@@ -48,12 +48,16 @@ def run(
       rlaifv run my-run.yaml --endpoint orchestrator.example:50055 --json
     """
     from rlaifv.adapters.runs.reading import read_run_file
+    from rlaifv.cli.outcome import report_outcome
 
     wanted = read_run_file(file.resolve())
     text = file.read_text("utf-8")
     base = str(file.resolve().parent)
     if endpoint is None:
         _refuse_taken_name(wanted, runs)
+        if (done := _done_already(wanted, runs)) is not None:
+            report_outcome(done, as_json)
+            return
     _follow_to_end(wanted, runs, endpoint, threads, as_json, lambda client: client.start(wanted.name, text, base))
 
 
@@ -98,6 +102,17 @@ def _refuse_taken_name(wanted: RunFile, runs: Path) -> None:
             f"name = {wanted.name!r}: a run of this name with other settings is in {stored.parent}; "
             f"choose another name, or go on with that one: rlaifv resume {wanted.name}"
         )
+
+
+def _done_already(wanted: RunFile, runs: Path) -> RunState | None:
+    """The result of the same run, if it was made before: no service has to start for it."""
+    from rlaifv.cli.folder_state import ledger_states
+    from rlaifv.cli.run_ledger import has_ledger
+
+    if not has_ledger(runs) or not (runs / wanted.name / "run.yaml").exists():
+        return None
+    known = ledger_states(runs).get(wanted.name)
+    return known if known is not None and known.phase == "done" else None
 
 
 def _follow_to_end(
