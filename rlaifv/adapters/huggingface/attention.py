@@ -1,8 +1,8 @@
 """Attention whose result for a row does not depend on the other rows of the batch, to the bit, in fp32 on CPU.
 
 torch's fused CPU kernel gives other last bits for another batch size (measured, torch 2.13: up to 1e-7), which a sampler turns
-into another token now and then. Plain matrix products do not, as long as the key length is a multiple of 8 and every
-projection sees at least 8 rows; `KEY_MULTIPLE` and `ROW_MULTIPLE` are what callers pad to.
+into another token now and then. Plain matrix products do not, as long as there are at least 64 keys, a multiple of 8, and every
+projection sees at least 8 rows; `key_width` and `ROW_MULTIPLE` are what callers pad to.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 NAME = "rlaifv_row_exact"
-KEY_MULTIPLE = 8
 ROW_MULTIPLE = 8
+_KEY_MULTIPLE, _KEY_MINIMUM = 8, 64
 
 
 def row_exact_attention(
@@ -60,6 +60,11 @@ def use_row_exact_attention(model: PreTrainedModel) -> None:
         if getattr(module, "config", None) is text:
             module.config._attn_implementation = NAME
             return
+
+
+def key_width(tokens: int) -> int:
+    """How many keys to attend to (the surplus masked) for `tokens` of them."""
+    return max(_KEY_MINIMUM, padded(tokens, _KEY_MULTIPLE))
 
 
 def padded(length: int, multiple: int) -> int:

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import Cache, PreTrainedModel
 from transformers.cache_utils import CacheLayerMixin
 
-from rlaifv.adapters.huggingface.attention import KEY_MULTIPLE, ROW_MULTIPLE, padded, use_row_exact_attention
+from rlaifv.adapters.huggingface.attention import ROW_MULTIPLE, key_width, padded, use_row_exact_attention
 from rlaifv.core.errors import InvalidInput
 
 _SUPPORTED_LAYERS = {"full_attention", "sliding_attention"}
@@ -78,7 +78,8 @@ class RowCache(Cache):  # type: ignore[misc]
     """Keys and values of many rows, each in its own slots from 0 up."""
 
     def __init__(self, prefix: Prefix, rows: int, capacity: int) -> None:
-        """Room for `rows` rows of `capacity` tokens, in the number format and on the device of `prefix`; all slots empty."""
+        """Room for `rows` rows of at least `capacity` tokens, in number format and on the device of `prefix`; all empty."""
+        capacity = key_width(capacity)
         index = torch.arange(rows, device=prefix.last_hidden.device)
         self.cursor = _Cursor(row_index=index, slots=index.new_zeros((rows, 1)))
         self.rows = rows
@@ -101,6 +102,7 @@ class RowCache(Cache):  # type: ignore[misc]
 
         Slots that fall away must be unused.
         """
+        capacity = key_width(capacity)
         used = min(capacity, self.capacity)
         for layer in self.layers:
             for name in ("keys", "values"):
@@ -159,7 +161,7 @@ class Decoder:
         Row by row, a token attends to the slots up to its own. `positions` are rotary positions, which run apart from slots in
         models that give an image fewer positions than tokens.
         """
-        width = min(cache.capacity, padded(int(slots.max()) + 1, KEY_MULTIPLE))
+        width = key_width(int(slots.max()) + 1)
         cache.cursor.slots, cache.cursor.width = slots, width
         mask = torch.arange(width, device=slots.device) <= slots[:, None, :, None]
         if getattr(self._body, "rope_deltas", None) is not None:

@@ -122,7 +122,12 @@ class JobFolder:
         with written_folder(target) as folder:
             save_file(state.tensors, str(folder / _STATE))
             sync([folder / _STATE])
-            marker = {"step": state.step, "job": self._fingerprint, "files": {_STATE: file_digest(folder / _STATE)}}
+            marker = {
+                "step": state.step,
+                "job": self._fingerprint,
+                "threads": torch.get_num_threads(),
+                "files": {_STATE: file_digest(folder / _STATE)},
+            }
             write_file(folder / _MARKER, json.dumps(marker, indent=2).encode())
         for old in self._states()[:-KEPT_CHECKPOINTS]:
             shutil.rmtree(old, ignore_errors=True)
@@ -137,8 +142,10 @@ class JobFolder:
         for folder in reversed(folders):
             reason = self._damage(folder)
             if reason is None:
-                tensors: dict[str, torch.Tensor] = load_file(str(folder / _STATE))
-                return LoopState(step=int(json.loads((folder / _MARKER).read_text())["step"]), tensors=tensors)
+                marker = json.loads((folder / _MARKER).read_text())
+                if marker["threads"] != torch.get_num_threads():
+                    log.warning("resumed_with_other_threads", job=self._job.id, before=marker["threads"])
+                return LoopState(step=int(marker["step"]), tensors=load_file(str(folder / _STATE)))
             log.warning("checkpoint_passed_over", job=self._job.id, checkpoint=folder.name, reason=reason)
         if folders:
             raise DataLoss(

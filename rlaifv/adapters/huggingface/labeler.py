@@ -37,10 +37,12 @@ Verdicts = tuple[Verdict, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelerOptions:
-    """How a labeler runs. `branch_bytes` bounds the keys and values of questions in one forward pass."""
+    """How a labeler runs. `branch_bytes` bounds the keys and values of questions in one forward pass; `threads` as for
+    PolicyOptions."""
 
     precision: Precision = Precision.FP32
     device: str = "cpu"
+    threads: int | None = None
     max_waiting: int = 4096
     feature_cache_bytes: int = 256 * 1024 * 1024
     branch_bytes: int = 256 * 1024 * 1024
@@ -162,7 +164,7 @@ class QuestionBranches:
         ids = torch.zeros((len(branches), width), dtype=torch.long, device=device)
         for row, branch in enumerate(branches):
             ids[row, : len(branch)] = torch.tensor(branch, device=device)
-        cache = RowCache(prefix, len(branches), padded(prefix.tokens + width, ROW_MULTIPLE))
+        cache = RowCache(prefix, len(branches), prefix.tokens + width)
         cache.fill(prefix, torch.arange(len(branches), device=device))
         steps = torch.arange(width, device=device).expand(len(branches), width)
         hidden = self._decoder.extend(cache, ids, prefix.tokens + steps, prefix.next_position + steps)
@@ -178,6 +180,7 @@ class HuggingFaceLabeler:
     def __init__(self, loaded: LoadedModel, options: LabelerOptions = LabelerOptions()) -> None:
         """Raises InvalidInput if the model has no single token for yes or for no."""
         self.version = loaded.digest
+        self._threads = options.threads
         self._inbox: Inbox[Questions, Verdicts] = Inbox(options.max_waiting)
         self._items = self._questions = self._asked = 0
         decoder = Decoder(loaded.model)
@@ -218,6 +221,8 @@ class HuggingFaceLabeler:
         self._thread.join()
 
     def _serve(self) -> None:
+        if self._threads:
+            torch.set_num_threads(self._threads)
         with torch.inference_mode():
             while (ticket := self._inbox.take(block=True)) is not None:
                 self._answer(ticket)

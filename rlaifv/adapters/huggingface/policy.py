@@ -35,10 +35,15 @@ Candidates = tuple[Candidate, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyOptions:
-    """How a policy runs. `max_rows` samples are decoded together; `max_waiting` prompts wait before Overloaded."""
+    """How a policy runs. `max_rows` samples are decoded together; `max_waiting` prompts wait before Overloaded.
+
+    `threads` is torch's number of CPU threads (None: as torch finds). On cores that others use too, 1 is many times faster than
+    2: a parallel region waits for its slowest thread.
+    """
 
     precision: Precision = Precision.FP32
     device: str = "cpu"
+    threads: int | None = None
     max_rows: int = 96
     max_waiting: int = 1024
     feature_cache_bytes: int = 256 * 1024 * 1024
@@ -63,6 +68,7 @@ class PolicyEngine:
         self.version = loaded.digest
         self.candidates = self.tokens = self.steps = 0
         self.inbox: Inbox[Generation, Candidates] = Inbox(options.max_waiting)
+        self._threads = options.threads
         decoder = Decoder(loaded.model)
         self._loaded = loaded
         self._batch = DecodingBatch(decoder, loaded.end_tokens, options.max_rows)
@@ -89,6 +95,8 @@ class PolicyEngine:
         self._thread.join()
 
     def _serve(self) -> None:
+        if self._threads:
+            torch.set_num_threads(self._threads)
         with torch.inference_mode():
             while self._turn():
                 pass

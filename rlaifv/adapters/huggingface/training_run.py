@@ -43,9 +43,11 @@ class TrainerOptions:
     """How jobs run. A state is saved every `save_every_steps` steps and at least every `save_every_s` seconds.
 
     `feature_bytes` bounds the picture features kept in memory; `free` tells the bytes left on a folder's file system.
+    `threads` is torch's number of CPU threads (None: as torch finds); a resume has the same bits only with the same number.
     """
 
     device: str = "cpu"
+    threads: int | None = None
     save_every_steps: int = 50
     save_every_s: float = 300.0
     reference_batch_size: int = 4
@@ -64,6 +66,8 @@ def run_training(
     `report` gets progress after every step. Raises Cancelled when `should_stop()` was true between two steps (what is trained
     is saved first), Conflict, InvalidInput, NotFound, DataLoss, StorageFull or BackendFailed; all leave the folder resumable.
     """
+    if options.threads:
+        torch.set_num_threads(options.threads)
     progress = TrainingProgress(phase=TrainingPhase.PREPARING)
     report(progress)
     folder = JobFolder(Path(job.output_uri.removeprefix("file://")), job, options.free)
