@@ -102,7 +102,11 @@ def _decomposition(parts: Sequence[_Sentence], readings: dict[str, Reading]) -> 
     claims: dict[str, Claim] = {}
     skipped: list[SkippedSentence] = []
     duplicates = 0
+    passage: Passage | None = None
     for part in parts:
+        if part.passage is not passage:
+            passage = part.passage
+            discourse.start_passage()
         reading = readings[part.text]
         worded = discourse.word(reading)
         if not reading.propositions or not worded:

@@ -30,6 +30,11 @@ class Discourse:
     def __init__(self) -> None:
         self._recent: deque[tuple[Mention, ...]] = deque(maxlen=_REMEMBERED_SENTENCES)
         self._known: set[str] = set()
+        self._short_names: set[str] = set()
+
+    def start_passage(self) -> None:
+        """A new paragraph or list item: "the table" need no longer be the coffee table of the last one."""
+        self._short_names.clear()
 
     def word(self, reading: Reading) -> list[tuple[Proposition, str, str]]:
         """The claims of one sentence as (proposition, text, question); those about an unknown "it" are left out."""
@@ -40,7 +45,9 @@ class Discourse:
                 worded.append((proposition, *sentence))
         if reading.mentions:
             self._recent.appendleft(reading.mentions)
-        self._known |= {name for m in reading.mentions if not m.absent for name in _names(m)}
+        present = [m for m in reading.mentions if not m.absent]
+        self._known |= {m.noun for m in present}
+        self._short_names |= {_short_name(m) for m in present}
         return worded
 
     def _sentence(self, proposition: Proposition, mentions: tuple[Mention, ...]) -> tuple[str, str] | None:
@@ -61,10 +68,13 @@ class Discourse:
     def _existence(self, proposition: Proposition, mentions: tuple[Mention, ...]) -> tuple[str, str] | None:
         subject = proposition.subject
         mention = mentions[subject] if isinstance(subject, int) else None
-        if mention is None or (is_existence(proposition) and proposition.implied and mention.noun in self._known):
+        if mention is None or (is_existence(proposition) and proposition.implied and self._is_known(mention)):
             return None
         quantity = " ".join(p for p in proposition.rest if isinstance(p, str))
         return existence(mention, quantity, proposition.negated)
+
+    def _is_known(self, mention: Mention) -> bool:
+        return mention.noun in self._known or mention.noun in self._short_names
 
     def _phrase(
         self, reference: Reference, mentions: tuple[Mention, ...], subject: Mention | None = None
@@ -105,10 +115,9 @@ def _best(pronoun: str, candidates: tuple[Mention, ...]) -> Mention | None:
     return max(fitting, key=lambda m: (_gender_known(pronoun, m), m.prominent, -m.at), default=None)
 
 
-def _names(mention: Mention) -> tuple[str, str]:
-    """What "the ..." may call it later: "the coffee table", "the table"; "the slice of pizza", "the slice"."""
-    first = mention.noun.split(" of ")[0]
-    return mention.noun, first.split()[-1]
+def _short_name(mention: Mention) -> str:
+    """What "the ..." may call it later: the coffee table "the table", the slice of pizza "the slice"."""
+    return mention.noun.split(" of ")[0].split()[-1]
 
 
 def _fits(pronoun: str, mention: Mention) -> bool:

@@ -57,7 +57,7 @@ def _coordinated(parse: Parse, head: Word) -> tuple[Word, ...]:
 def _listed_with_contents(parse: Parse, word: Word) -> list[Word]:
     """The croissant of "a cup of coffee, a croissant": it is not in the cup."""
     inner = _inner(parse, word) if nouns.singular(word.lower) in nouns.CONTAINERS_OF else None
-    return [w for w in parse.conjuncts(inner)[1:] if _stands_apart(parse, w)] if inner is not None else []
+    return [w for w in _coordinated(parse, inner)[1:] if _stands_apart(parse, w)] if inner is not None else []
 
 
 def _stands_apart(parse: Parse, word: Word) -> bool:

@@ -7,7 +7,7 @@ from rlaifv.adapters.grammar.lexicon import modifiers, nouns, verbs, words
 from rlaifv.adapters.grammar.parsing import Parse, Word
 
 _DOUBTFUL = words("possible likely unlikely probable unclear uncertain unknown hard difficult evident clear worth")
-_ABSTRACT_ENDINGS = ("ness", "tion", "sion", "ance", "ence", "ity", "ment", "ism")
+_ABSTRACT_ENDINGS = ("ness", "tion", "sion", "ance", "ence", "ity", "ism")
 _CONDITIONAL = words("if unless whether though because since so")
 
 

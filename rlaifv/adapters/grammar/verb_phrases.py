@@ -53,7 +53,9 @@ def read_verb_phrase(draft: Draft, verb: Word, *, passive: bool = False, simple:
         return VerbPhrases(phrases, _places(draft, verb))
     completed = next((w for w in (read(draft, verb, parts) for read in _COMPLETIONS) if w is not None), None)
     found = _places(draft, verb)
-    if completed is None:
+    if completed is None and stative:
+        completed = last
+    elif completed is None:
         found, completed = _absorb_place(parts, found, last)
     return VerbPhrases((VerbPhrase(tuple(parts), completed, stative, False),), found)
 

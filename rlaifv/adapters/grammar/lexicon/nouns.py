@@ -14,33 +14,34 @@ VIEWER = words("i we you one viewer viewers observer me us they")
 """Who looks at the picture in "I can see ...", "you can see ..."."""
 
 ABSTRACT = words("""
-    ability speech trick tricks stunt stunts nap conversation conversations performance selfie selfies absence
-    accent action activity addition affection air ambiance ambience amount angle appeal appearance arrangement
-    aspect atmosphere attention attire attribute backdrop balance beauty bit blend bond brand break calm calmness
-    care case cause celebration centerpiece challenge chance change character charm choice clarity closeness
-    coexistence color colors colour colours combination comfort companionship comparison complexity concentration
-    concept condition conditions connection content context contrast coziness cuteness day daytime daylight degree
-    delight depth description design detail details dimension direction discussion display distance diversity
-    dynamic ease effect element elements elegance emotion emphasis end energy enjoyment ensemble environment era
-    essence evening event evidence example excitement existence experience expression extent eye-level face-off fact
-    feel feeling feelings focus foreground background form formation freedom friendship front fun function game
-    glance gathering grandeur harmony haven height hint history hour idea impression indication information instance
-    interaction interest intimacy item items job journey joy kind layout leisure length level life lifestyle
-    liveliness living location look lot love majority manner match means memory message middle minute moment mood
-    morning motion movement mystery nature need night nighttime noon nostalgia number object objects occasion
-    opportunity option order orientation overview pace part parts passion past pattern peace peacefulness
-    perspective place placement play pleasure point portion pose position possibility posture presence present
-    process professionalism proximity purpose quality question range reason relationship relaxation representation
-    respect rest result role routine scale season sense series serenity setting setup shade shape share show side
-    sides sight silence simplicity situation size skill solitude something anything nothing everything someone
-    anyone everyone everybody nobody thing things sort spectacle speed spirit spot stage state status story style
-    subject subjects summer support surroundings surrounding symbol symmetry taste tension texture theme time times
-    togetherness tone top total touch tradition tranquility trip type types uniqueness use variety vibe vibrancy
-    vicinity vitality warmth way ways weather weekend whole width will winter wonder work year years zone afternoon
-    autumn spring today tonight left right bottom center centre corner edge corners edges conclusion summary answer
-    response help assistance access language model request stillness rhythm perfection happiness sadness anger lack
-    extra rush trend stuff matter tale future dream dreams hope thought thoughts others other another each both all
-    none most more half one ones meaning backgrounds lower upper
+    ability speech movement excitement enjoyment engagement achievement arrangement amusement commitment contentment
+    development employment entertainment environment involvement refinement sentiment statement treatment agreement
+    trick tricks stunt stunts nap conversation conversations performance selfie selfies absence accent action
+    activity addition affection air ambiance ambience amount angle appeal appearance aspect atmosphere attention
+    attire attribute backdrop balance beauty bit blend bond brand break calm calmness care case cause celebration
+    centerpiece challenge chance change character charm choice clarity closeness coexistence color colors colour
+    colours combination comfort companionship comparison complexity concentration concept condition conditions
+    connection content context contrast coziness cuteness day daytime daylight degree delight depth description
+    design detail details dimension direction discussion display distance diversity dynamic ease effect element
+    elements elegance emotion emphasis end energy ensemble era essence evening event evidence example existence
+    experience expression extent eye-level face-off fact feel feeling feelings focus foreground background form
+    formation freedom friendship front fun function game glance gathering grandeur harmony haven height hint history
+    hour idea impression indication information instance interaction interest intimacy item items job journey joy
+    kind layout leisure length level life lifestyle liveliness living location look lot love majority manner match
+    means memory message middle minute moment mood morning motion mystery nature need night nighttime noon nostalgia
+    number object objects occasion opportunity option order orientation overview pace part parts passion past
+    pattern peace peacefulness perspective place placement play pleasure point portion pose position possibility
+    posture presence present process professionalism proximity purpose quality question range reason relationship
+    relaxation representation respect rest result role routine scale season sense series serenity setting setup
+    shade shape share show side sides sight silence simplicity situation size skill solitude something anything
+    nothing everything someone anyone everyone everybody nobody thing things sort spectacle speed spirit spot stage
+    state status story style subject subjects summer support surroundings surrounding symbol symmetry taste tension
+    texture theme time times togetherness tone top total touch tradition tranquility trip type types uniqueness use
+    variety vibe vibrancy vicinity vitality warmth way ways weather weekend whole width will winter wonder work year
+    years zone afternoon autumn spring today tonight left right bottom center centre corner edge corners edges
+    conclusion summary answer response help assistance access language model request stillness rhythm perfection
+    happiness sadness anger lack extra rush trend stuff matter tale future dream dreams hope thought thoughts others
+    other another each both all none most more half one ones meaning backgrounds lower upper
 """)
 """Nothing a labeler can point at; never the subject of an existence claim."""
 
@@ -165,18 +166,20 @@ DEEDS = words("""
 """Objects of doing, playing, taking: what is done, not a thing."""
 
 SETTINGS = words("""
-    airport alley arena auditorium backyard balcony bakery bar barn bathroom beach bedroom bridge bus cafe cafeteria
-    camp church city classroom court courtyard crosswalk deck desert dock driveway factory farm field forest garage
-    garden grass gym hall hallway harbor hill hotel house intersection island kitchen lake library lobby market
-    meadow mountain museum ocean office park parking-lot pasture path patio pier plaza platform playground pool
-    porch restaurant river road roof room sand school sea shop sidewalk slope snow square stadium stage station
-    store stream street town track trail train tunnel village water woods yard zoo
+    chair armchair wheelchair bathtub bed tent pond airport alley arena auditorium backyard balcony bakery bar barn
+    bathroom beach bedroom bridge bus cafe cafeteria camp church city classroom court courtyard crosswalk deck
+    desert dock driveway factory farm field forest garage garden grass gym hall hallway harbor hill hotel house
+    intersection island kitchen lake library lobby market meadow mountain museum ocean office park parking-lot
+    pasture path patio pier plaza platform playground pool porch restaurant river road roof room sand school sea
+    shop sidewalk slope snow square stadium stage station store stream street town track trail train tunnel village
+    water woods yard zoo
 """)
 """Where somebody is who does something there."""
 
 GROUNDS = words("""
-    balcony beach bridge court deck dirt dock field grass gravel hill ice lawn mountain path patio pavement pier platform
-    playground porch road roof sand sidewalk slope snow stage street track trail train bus boat
+    couch sofa bench chair bed stool blanket lounger ladder carpet rug balcony beach bridge court deck dirt dock
+    field grass gravel hill ice lawn mountain path patio pavement pier platform playground porch road roof sand
+    sidewalk slope snow stage street track trail train bus boat
 """)
 """The same for "on"."""
 
