@@ -10,6 +10,8 @@ from demo.world.questions import SUFFIX
 from demo.world.vocabulary import COLOURS, KINDS, NUMBER_WORDS, POSITION_PHRASES
 
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<image>", "<user>", "<assistant>")
+VERDICT_WORDS = ("Yes", "No", "yes", "no", "YES", "NO")
+"""A labeler reads its verdict off one token, so each of these is one, with and without a space before it."""
 _MAX_VOCABULARY = 1000
 _ORDINALS = "first second third fourth"
 _PHRASES = (
@@ -26,7 +28,7 @@ def words() -> list[str]:
     openings = [text for style in STYLES.values() for text in (*style.openings, *style.plural_openings)]
     named = [*nouns, *COLOURS, *NUMBER_WORDS.values(), *POSITION_PHRASES.values(), _ORDINALS]
     texts = [*(f" {text}" for text in named), *PROMPTS, SUFFIX, *openings, *_PHRASES]
-    return [*texts, *(f" {text}" for text in texts)]
+    return [*texts, *(f" {text}" for text in texts), *VERDICT_WORDS]
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
