@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -64,3 +65,13 @@ async def collected(outcomes: AsyncIterator[Outcome[T]]) -> dict[str, Outcome[T]
         assert outcome.item_id not in found
         found[outcome.item_id] = outcome
     return found
+
+
+async def eventually(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 20.0) -> None:
+    """Wait until the condition holds; fails after `seconds`."""
+    async with asyncio.timeout(seconds):
+        while True:
+            holds = condition()
+            if holds is True or (isinstance(holds, Awaitable) and await holds):
+                return
+            await asyncio.sleep(0.02)

@@ -83,7 +83,7 @@ async def test_a_checkpoint_that_cannot_be_loaded_leaves_the_old_one(
     before = await policy.version()
     with pytest.raises(NotFound, match="no-such-folder"):
         await policy.load(Checkpoint(uri=str(tmp_path / "no-such-folder"), digest=""))
-    with pytest.raises(InvalidInput, match="config.json"):
+    with pytest.raises(InvalidInput, match=r"config\.json"):
         await policy.load(Checkpoint(uri=str(tmp_path), digest=""))
     with pytest.raises(Conflict, match="digest"):
         await policy.load(Checkpoint(uri=str(checkpoints[1]), digest="0" * 64))
