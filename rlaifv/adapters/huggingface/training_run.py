@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+import torch
 
 from rlaifv.adapters.huggingface.checkpoint import checkpoint_at
 from rlaifv.adapters.huggingface.decoder import context_tokens
