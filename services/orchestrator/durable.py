@@ -17,11 +17,13 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
+import sqlalchemy as sa
 import structlog
 from dbos import DBOS, DBOSConfig, Serializer, SetWorkflowID
 from dbos import error as dbos_error
 
 import rlaifv.core.errors as errors
+from rlaifv.adapters.runs.ledger import write_ahead
 from rlaifv.adapters.runs.records import Entry, RunPhase, entry_from_dict, entry_to_dict
 from rlaifv.core.checkpoints import Checkpoint
 from rlaifv.core.errors import BackendFailed, Cancelled, RlaifvError
@@ -62,6 +64,7 @@ class DbosEngine:
     def __init__(self, contexts: Contexts, database_url: str, executor_id: str, max_runs: int) -> None:
         self._contexts = contexts
         self._max_runs = max_runs
+        self._database_url = database_url
         config: DBOSConfig = {
             "name": "rlaifv-orchestrator",
             "system_database_url": database_url,
@@ -71,7 +74,8 @@ class DbosEngine:
             "log_level": "WARNING",
         }
         DBOS(config=config)
-        self._at_work: set[asyncio.Task[Any]] = set()
+        self._at_work: dict[asyncio.Task[Any], tuple[str, int]] = {}
+        self._watched: asyncio.AbstractEventLoop | None = None
         # One log for all: DBOS would write lines of its own kind.
         logger = logging.getLogger("dbos")
         logger.handlers.clear()
@@ -82,6 +86,10 @@ class DbosEngine:
 
     async def launch(self) -> None:
         """Go on with what was at work when the last process ended, and take new runs."""
+        self._watched = asyncio.get_running_loop()
+        sa.event.listen(sa.Engine, "handle_error", self._on_database_error)
+        if self._database_url.startswith("sqlite"):
+            await asyncio.to_thread(write_ahead, self._database_url)
         DBOS.launch()
         await DBOS.register_queue_async(
             _RUNS, worker_concurrency=self._max_runs, polling_interval_sec=_POLLING_S, on_conflict="always_update"
@@ -107,9 +115,11 @@ class DbosEngine:
 
     async def close(self) -> None:
         """Stop taking work. What is at work is cut off, and taken up again by the next process."""
-        for task in self._at_work:
+        sa.event.remove(sa.Engine, "handle_error", self._on_database_error)
+        cut_off = list(self._at_work)
+        for task in cut_off:
             task.cancel()
-        await asyncio.gather(*self._at_work, return_exceptions=True)
+        await asyncio.gather(*cut_off, return_exceptions=True)
         loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(1) as waiting:
             await loop.run_in_executor(waiting, partial(DBOS.destroy, destroy_registry=True))
@@ -117,15 +127,30 @@ class DbosEngine:
         loop.set_default_executor(ThreadPoolExecutor())
 
     @contextlib.contextmanager
-    def _working(self) -> Iterator[None]:
-        """Lets `close` find the workflow."""
+    def _working(self, name: str, attempt: int) -> Iterator[None]:
+        """Lets the workflow be found when it has to be cut off."""
         task = asyncio.current_task()
         assert task is not None, "a workflow is a task"
-        self._at_work.add(task)
+        self._at_work[task] = (name, attempt)
         try:
             yield
         finally:
-            self._at_work.discard(task)
+            self._at_work.pop(task, None)
+
+    def _on_database_error(self, context: sa.ExceptionContext) -> None:
+        """DBOS cannot say that its database is full, for that it would have to write: a run would wait for ever."""
+        if isinstance(context.sqlalchemy_exception, sa.exc.OperationalError) and "full" in str(
+            context.original_exception
+        ):
+            assert self._watched is not None, "listens from launch to close"
+            self._watched.call_soon_threadsafe(self._strand, str(context.original_exception))
+
+    def _strand(self, reason: str) -> None:
+        """Fail all runs at work without a word to the database."""
+        for task, run in list(self._at_work.items()):
+            message = f"no room left for the run's state ({reason}); free some space, then resume the run"
+            self._contexts.unwritten.setdefault(run, (RunPhase.FAILED, message))
+            task.cancel()
 
     def _make_shard(self) -> Callable[..., Awaitable[Json]]:
         contexts = self._contexts
@@ -135,7 +160,7 @@ class DbosEngine:
                 context = await contexts.open(name, attempt)
                 return await collect_shard(context, iteration, index, Checkpoint(**start))
 
-            with self._working():
+            with self._working(name, attempt):
                 return await _step(f"collect {iteration}/{index}", collect)
 
         return shard
@@ -143,7 +168,7 @@ class DbosEngine:
     def _make_run(self) -> Callable[..., Awaitable[None]]:
         async def run(name: str, attempt: int) -> None:
             try:
-                with self._working():
+                with self._working(name, attempt):
                     await self._loop(name, attempt)
             except Cancelled as error:
                 await self._end(name, attempt, RunPhase.CANCELLED, error.message)

@@ -14,6 +14,7 @@ from rlaifv.adapters.runs.prompt_sets import PromptSet
 from rlaifv.adapters.runs.records import Entry
 from rlaifv.core.candidates import Prompt, Sampling
 from rlaifv.core.checkpoints import Checkpoint
+from rlaifv.core.drops import DropReason
 from rlaifv.core.evaluation import evaluate
 from rlaifv.core.iteration import Evaluated, Stage
 from rlaifv.core.verdicts import question_prompt
@@ -68,7 +69,9 @@ async def _evaluate(context: RunContext, iteration: int, policy: Checkpoint, pro
     rows = [row for item in answers if (row := _row(context, item, asked)) is not None]
     data = await asyncio.to_thread(evaluation_to_parquet, rows)
     await asyncio.to_thread(context.artifacts.write, layout.evaluation(iteration), data)
-    figures = await asyncio.to_thread(evaluate, [row.evaluated() for row in rows], context.run.evaluation.seed)
+    chosen = context.run.evaluation.seed
+    seed = context.run.seed if chosen is None else chosen
+    figures = await asyncio.to_thread(evaluate, [row.evaluated() for row in rows], seed)
     return {
         "policy": asdict(policy),
         "figures": asdict(figures),
@@ -123,7 +126,8 @@ def _annotation(context: RunContext, prompt_id: str) -> str:
 
 
 def _row(context: RunContext, item: GreedyAnswer, asked: dict[str, tuple[AskedQuestion, ...]]) -> EvaluationRow | None:
-    if item.answer is None:
+    # Without claims for want of a service, an answer would pass for faultless.
+    if item.answer is None or item.answer.drop in (DropReason.DECOMPOSER_FAILED, DropReason.LABELER_FAILED):
         return None
     annotation = _annotation(context, item.prompt.id)
     truth = context.truth(annotation)

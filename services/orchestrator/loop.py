@@ -83,13 +83,14 @@ async def run_loop(context: RunContext, durable: Durable) -> None:
     for index in range(1, context.run.iterations + 1):
         start = await _iterate(context, durable, index, start)
         await _summarise(context)
+    await context.report(context.run.iterations, Stage.DONE, 0, 0)
 
 
 async def _iterate(context: RunContext, durable: Durable, index: int, start: Checkpoint) -> Checkpoint:
     """One iteration; gives the policy that the next one starts from."""
     state = IterationState(index=index, start=start, shards=shard_count(context))
     while state.stage is not Stage.DONE:
-        await context.report(index, state.stage, 0, 0)
+        await context.report(index, state.stage, 0, state.shards if state.stage is Stage.COLLECTING else 0)
         for event in await _events(context, durable, state):
             state = next_state(state, event)
     context.metrics.round_over(state.promoted)

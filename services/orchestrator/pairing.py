@@ -6,10 +6,11 @@ import asyncio
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 
-from rlaifv.adapters.preferences import PreferenceRow, encode_preferences, preference_row
+from rlaifv.adapters.preferences import ROWS_PER_GROUP, PreferenceRow, encode_preferences, preference_row
 from rlaifv.adapters.runs import layout
 from rlaifv.adapters.runs.records import Entry, PairOrigin
 from rlaifv.adapters.runs.shards import CollectedPrompt, shard_from_parquet
+from rlaifv.core.candidates import Prompt
 from rlaifv.core.drops import merge_counts
 from rlaifv.core.iteration import PairsBuilt
 from rlaifv.core.length_balance import Balanced, balance_lengths, words
@@ -75,8 +76,7 @@ def _build(context: RunContext, iteration: int) -> Entry:
 
 def _rows(context: RunContext, iteration: int, pairs: Sequence[PreferencePair]) -> Iterator[PreferenceRow]:
     version = context.ledger.find(context.name, 0, "version:decomposer")
-    for pair in pairs:
-        [prompt] = context.prompts.train.prompts([pair.prompt_id])
+    for pair, prompt in _with_prompts(context, pairs):
         yield preference_row(
             pair,
             prompt,
@@ -86,6 +86,15 @@ def _rows(context: RunContext, iteration: int, pairs: Sequence[PreferencePair]) 
             decomposer_version=version.details["version"] if version else "",
             prompt_version=PROMPT_VERSION,
         )
+
+
+def _with_prompts(context: RunContext, pairs: Sequence[PreferencePair]) -> Iterator[tuple[PreferencePair, Prompt]]:
+    """Each pair with its prompt; a few hundred pictures in memory at a time."""
+    for begin in range(0, len(pairs), ROWS_PER_GROUP):
+        part = pairs[begin : begin + ROWS_PER_GROUP]
+        ids = list(dict.fromkeys(pair.prompt_id for pair in part))
+        prompts = dict(zip(ids, context.prompts.train.prompts(ids), strict=True))
+        yield from ((pair, prompts[pair.prompt_id]) for pair in part)
 
 
 def _origin(pair: PreferencePair, iteration: int, shard_of: dict[str, int]) -> PairOrigin:

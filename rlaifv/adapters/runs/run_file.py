@@ -149,8 +149,8 @@ class EvaluationSection(Section):
     """Most prompts to answer, the first of the file; absent: all."""
     max_new_tokens: int | None = Field(default=None, ge=1, le=65_536)
     """Most tokens of an answer; absent: as in `sampling`. Validation answers keep to it too."""
-    seed: int = Field(default=0, ge=0)
-    """Seed of the bootstrap intervals."""
+    seed: int | None = Field(default=None, ge=0)
+    """Seed of the bootstrap intervals; absent: the run's."""
     yes_no_questions: bool = True
     """Whether the truth's yes/no questions are put to the policy."""
 
