@@ -63,9 +63,11 @@ def prompt_table(split: Split, seed: int, size: int, *, with_truth: bool) -> pa.
 
 
 def truth(scene: WorldScene) -> dict[str, object]:
-    """The scene's annotation with a few yes/no questions and their answers, for `Scene.from_dict`."""
-    asked = ask(scene.groups(), random.Random(f"truth {scene.seed}"), _QUESTION_ROUNDS)
-    return {**scene.annotation().to_dict(), "questions": [[question.text, question.answer] for question in asked]}
+    """The scene's annotation with a question to answer yes and one to answer no, for `Scene.from_dict`."""
+    rng = random.Random(f"truth {scene.seed}")
+    asked = ask(scene.groups(), rng, _QUESTION_ROUNDS)
+    both = [rng.choice([question for question in asked if question.answer is answer]) for answer in (True, False)]
+    return {**scene.annotation().to_dict(), "questions": [[question.text, question.answer] for question in both]}
 
 
 if __name__ == "__main__":
