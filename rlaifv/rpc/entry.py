@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 import structlog
+from prometheus_client import disable_created_metrics
 from pydantic import ValidationError
 
 from rlaifv.core.errors import InvalidInput, RlaifvError
@@ -42,6 +43,7 @@ def run_service(
     if options.print_settings or options.check_config:
         return DONE
     configure_logging(settings.log_level, name)
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     log = structlog.stdlib.get_logger(__name__)
     try:
         asyncio.run(serve(settings))

@@ -48,10 +48,21 @@ class Gate(grpc.aio.ServerInterceptor):
         if not handler_call_details.method.startswith(OUR_METHODS):
             return await continuation(handler_call_details)
         if self.state is not GateState.OPEN:
-            return _refuse(Unavailable(f"{self.state.value}: try again"))
+            return self._refuse(Unavailable(f"{self.state.value}: try again"))
         if self._in_flight >= self._max_calls:
-            return _refuse(Overloaded(f"{self._in_flight} calls are in flight, the most allowed: try again"))
+            return self._refuse(Overloaded(f"{self._in_flight} calls are in flight, the most allowed: try again"))
         return await continuation(handler_call_details)
+
+    def _refuse(self, error: RlaifvError) -> Handler:
+        code, message = to_status(error)
+        # Not the method's name: before the lookup that is any text a caller likes.
+        self._metrics.calls.labels("(refused)", code.name).inc()
+
+        async def abort(_: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+            await context.abort(code, message, trailing_metadata=retry_metadata(error))
+
+        # A stream handler refuses calls of any kind: it reads nothing and aborts.
+        return grpc.stream_stream_rpc_method_handler(abort)
 
     @contextmanager
     def passing(self) -> Iterator[None]:
@@ -76,12 +87,3 @@ class Gate(grpc.aio.ServerInterceptor):
         except TimeoutError:
             return False
         return True
-
-
-def _refuse(error: RlaifvError) -> Handler:
-    async def abort(_: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-        code, message = to_status(error)
-        await context.abort(code, message, trailing_metadata=retry_metadata(error))
-
-    # A stream handler refuses calls of any kind: it reads nothing and aborts.
-    return grpc.stream_stream_rpc_method_handler(abort)

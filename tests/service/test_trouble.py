@@ -146,6 +146,7 @@ async def test_too_many_calls_are_told_when_to_come_again_while_probes_pass() ->
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await LabelerServiceStub(channel).GetLabeler(labeler_pb2.GetLabelerRequest())
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert server.metrics.calls.labels("(refused)", "RESOURCE_EXHAUSTED")._value.get() == 1
         assert int(dict(caught.value.trailing_metadata())[RETRY_AFTER_KEY]) > 0
         assert await reports(channel, SERVING)
         first.cancel()
