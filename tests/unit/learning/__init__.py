@@ -1,0 +1,1 @@
+"""Losses, masks, schedule and loop: everything here has an oracle."""
