@@ -82,9 +82,9 @@ async def _run(context: RunContext, iteration: int, job: TrainingJob) -> tuple[T
         try:
             await context.ports.trainer.start(job)
             async for progress in context.ports.trainer.watch(job.id):
+                await _note(context, iteration, progress, steps)
                 if progress.over:
                     return _finished(progress), await _write_log(context, iteration, steps)
-                await _note(context, iteration, progress, steps)
                 moved_at = time.monotonic()
         except (*PASSING, NotFound) as error:
             # A trainer that was restarted knows no job: it is started again and resumes from what is on disk.
@@ -111,7 +111,9 @@ async def _note(
     figures = {name: getattr(progress, name) for name in _FIGURES}
     shown = {name: figures[name] for name in ("loss", "reward_margin", "accuracy", "pairs_per_s")}
     await context.report(iteration, Stage.TRAINING, progress.step, progress.total_steps, shown)
-    if progress.phase is TrainingPhase.TRAINING and progress.step > 0:
+    # Reports may be skipped: the last step's figures may come with the end of the job only.
+    new = progress.step not in steps and progress.loss > 0
+    if progress.step > 0 and (new or progress.phase is TrainingPhase.TRAINING):
         steps[progress.step] = figures
         line = json.dumps(figures) + "\n"
         await asyncio.to_thread(context.artifacts.append, layout.training_log(iteration), line.encode())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from PIL import Image as PilImage
 from prometheus_client import CollectorRegistry
 
 from rlaifv.adapters.fake.decomposer import divide
+from rlaifv.adapters.fake.folders import BUILT_IN, read_checkpoint
 from rlaifv.adapters.fake.labeler import FakeLabeler
 from rlaifv.adapters.fake.policy import FakePolicy
 from rlaifv.adapters.fake.trainer import FakeTrainer
@@ -22,9 +25,12 @@ from rlaifv.adapters.runs.ledger import Ledger
 from rlaifv.adapters.runs.reading import dump_run_file, parse_run_file
 from rlaifv.adapters.runs.run_file import RunFile
 from rlaifv.adapters.runs.scene_truth import SceneTruth
+from rlaifv.core.candidates import Candidate, FinishReason
+from rlaifv.core.checkpoints import Checkpoint
 from rlaifv.core.decomposition import Decomposition
 from rlaifv.core.outcomes import Outcome
-from rlaifv.ports.services import Answer
+from rlaifv.core.verdicts import Verdict
+from rlaifv.ports.services import Answer, Generation, Questions
 from services.orchestrator.context import Ports, RunContext, RunPrompts
 from services.orchestrator.metrics import RunMetrics
 
@@ -38,6 +44,84 @@ class SentenceDecomposer:
     async def decompose(self, answers: Sequence[Answer]) -> AsyncIterator[Outcome[Decomposition]]:
         for answer in answers:
             yield Outcome(item_id=answer.id, value=divide(answer.text))
+
+
+class ScriptedPolicy:
+    """Says what is written here: four answers to a training prompt, one greedy answer, one word to a yes/no question.
+
+    Fake checkpoints name its versions; `generated` counts answers by version.
+    """
+
+    ANSWERS = (
+        "There is a red car.",
+        "There is a red car. There is a boat.",
+        "There is a boat. There is a lamp.",
+        "There is a red car.",
+    )
+
+    def __init__(self) -> None:
+        self.checkpoint = read_checkpoint(Checkpoint(uri=BUILT_IN, digest=""))
+        self.generated: Counter[str] = Counter()
+        self.loads: list[str] = []
+
+    async def generate(self, items: Sequence[Generation]) -> AsyncIterator[Outcome[tuple[Candidate, ...]]]:
+        for item in items:
+            version = self.checkpoint.digest
+            self.generated[version] += len(item.seeds)
+            answers = self.answers(item)
+            candidates = tuple(
+                Candidate(
+                    prompt_id=item.prompt.id,
+                    index=index,
+                    seed=seed,
+                    text=answers[index % len(answers)],
+                    finish_reason=FinishReason.STOP,
+                    policy_version=version,
+                )
+                for index, seed in enumerate(item.seeds)
+            )
+            yield Outcome(item_id=item.prompt.id, value=candidates)
+
+    def answers(self, item: Generation) -> Sequence[str]:
+        """A trained policy has learnt to leave the boat out."""
+        if item.prompt.text.endswith("Answer with yes or no."):
+            return ["Yes." if "car" in item.prompt.text else "no"]
+        if item.sampling.temperature > 0:
+            return self.ANSWERS
+        return [self.ANSWERS[1 if self.checkpoint.uri.startswith(BUILT_IN) else 0]]
+
+    async def load(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint = read_checkpoint(checkpoint)
+        self.loads.append(checkpoint.uri)
+
+    async def version(self) -> str:
+        return self.checkpoint.digest
+
+
+class CarLabeler:
+    """Says yes to cars and no to everything else."""
+
+    def __init__(self) -> None:
+        self.asked: list[Questions] = []
+
+    async def ask(self, items: Sequence[Questions]) -> AsyncIterator[Outcome[tuple[Verdict, ...]]]:
+        for item in items:
+            self.asked.append(item)
+            verdicts = tuple(
+                Verdict(
+                    question=question,
+                    p_yes=0.8 if "car" in question else 0.1,
+                    p_no=0.1 if "car" in question else 0.8,
+                    labeler_version="cars/1",
+                )
+                for question in item.questions
+            )
+            yield Outcome(item_id=item.id, value=verdicts)
+
+
+def scripted(ports: Ports) -> Ports:
+    """The ports with the scripted policy and labeler, and a trainer whose every step is seen."""
+    return replace(ports, policy=ScriptedPolicy(), labeler=CarLabeler(), trainer=FakeTrainer(step_s=0.01))
 
 
 def picture(number: int) -> bytes:
