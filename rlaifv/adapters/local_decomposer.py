@@ -121,7 +121,10 @@ class LocalDecomposer:
         """What became of each; where the batch fails as a whole, each is tried alone, so that only the culprit fails."""
         loop = asyncio.get_running_loop()
         try:
-            return [*await loop.run_in_executor(self._thread, self._divide, [waiting.text for waiting in batch])]
+            found = await loop.run_in_executor(self._thread, self._divide, [waiting.text for waiting in batch])
+            if len(found) != len(batch):
+                raise RuntimeError(f"{len(found)} results for {len(batch)} answers")
+            return [*found]
         except Exception:
             if len(batch) == 1:
                 log.exception("an answer could not be divided")

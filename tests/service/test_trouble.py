@@ -150,3 +150,18 @@ async def test_too_many_calls_are_told_when_to_come_again_while_probes_pass() ->
         assert int(dict(caught.value.trailing_metadata())[RETRY_AFTER_KEY]) > 0
         assert await reports(channel, SERVING)
         first.cancel()
+
+
+async def test_a_client_that_never_reads_and_then_leaves_frees_its_call() -> None:
+    questions = tuple(f"Is it {n}? {'x' * 200}" for n in range(2000))
+    async with serving(FAKE) as server, open_channel(server.target) as channel:
+        call = LabelerServiceStub(channel).AskQuestions()
+        for n in range(40):
+            await call.write(questions_to_proto(replace(ITEM, id=str(n), questions=questions)))
+            if server.metrics.items.labels("AskQuestions", "OK")._value.get() >= FAKE.max_in_flight:
+                break
+        await asyncio.sleep(0.3)
+        read = server.metrics.items.labels("AskQuestions", "OK")._value.get()
+        assert read < 40, "the stream was read on although nobody took the answers"
+        call.cancel()
+        await eventually(lambda: server.metrics.calls_in_flight._value.get() == 0)

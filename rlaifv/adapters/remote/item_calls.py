@@ -12,7 +12,7 @@ import grpc
 
 from rlaifv.adapters.remote.connection import RETRYABLE, Connection, Patience, nothing
 from rlaifv.api.v1 import records_pb2
-from rlaifv.core.errors import DeadlineExceeded, InvalidInput, RlaifvError, TooLarge, Unavailable
+from rlaifv.core.errors import BackendFailed, DeadlineExceeded, InvalidInput, RlaifvError, TooLarge, Unavailable
 from rlaifv.core.outcomes import Outcome
 from rlaifv.rpc.channel import MAX_MESSAGE_BYTES
 from rlaifv.rpc.convert.values import status_from_proto
@@ -96,7 +96,13 @@ class ItemCalls(Generic[Item, Res, Value]):
     def _outcome(self, response: Res, error: RlaifvError | None) -> Outcome[Value]:
         if error is not None:
             return Outcome(item_id=response.item_id, error=error)
-        return Outcome(item_id=response.item_id, value=self.read(response))
+        try:
+            return Outcome(item_id=response.item_id, value=self.read(response))
+        except RlaifvError as unreadable:
+            message = (
+                f"the service at {self.connection.target} gave an answer that cannot be read: {unreadable.message}"
+            )
+            return Outcome(item_id=response.item_id, error=BackendFailed(message))
 
     async def _prepared_for_retry(self, patience: Patience) -> None:
         while True:
