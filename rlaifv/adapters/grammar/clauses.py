@@ -131,7 +131,8 @@ def read_clause(draft: Draft, verb: Word, inherited: tuple[Subject, ...]) -> Non
         if view is None:
             read_predicate(draft, verb, subjects)
         else:
-            draft.noticed.append(view)
+            if not any(w.lower in nouns.VIEWER for w in parse.children(verb, "nsubj")):
+                draft.noticed.append(view)
             _doubted(draft, verb, view, subjects)
     if verb.dep == "ROOT":
         draft.promote(subjects)
@@ -156,6 +157,8 @@ def _nested(draft: Draft, verb: Word, subjects: tuple[Subject, ...], view: SkipR
         own = draft.parse.child(below, *_SUBJECTS, "expl") is not None
         infinitive = any(w.dep == "aux" and w.lower == "to" for w in draft.parse.children(below))
         doubted = view is SkipReason.HEDGE and (below.dep in ("ccomp", "xcomp") or not own)
+        likened = any(w.lower in ("like", "as", "that") for w in draft.parse.children(below, "mark"))
+        doubted |= view is SkipReason.HEDGE and likened
         doubted |= view is SkipReason.OPINION and below.dep in ("ccomp", "xcomp")
         if not infinitive and not doubted:
             read_clause(draft, below, () if own else subjects)
@@ -168,7 +171,7 @@ def _subjects(draft: Draft, verb: Word, view: SkipReason | None) -> tuple[Subjec
     if not words and verb.dep == "ROOT" and verb.lemma in verbs.POSTURES | {"hang"}:
         words = draft.parse.children(verb, "dobj", "attr")
     for word in words:
-        if word.tag in ("WDT", "WP") or word.role is Role.WRITING:
+        if word.tag in ("WDT", "WP") or word.role is Role.WRITING or draft.parse.child(word, "case") is not None:
             continue
         determiner = draft.parse.child(word, "det")
         new = (determiner is not None and determiner.lower in ("a", "an")) or draft.parse.child(

@@ -30,7 +30,9 @@ class _Sentence:
 
     @property
     def text(self) -> str:
-        return self.passage.text[self.start : self.end]
+        written = self.passage.text[self.start : self.end]
+        shouted = written.isupper() and " " in written
+        return "".join(c.lower() if len(c.lower()) == 1 else c for c in written) if shouted else written
 
 
 class GrammarDecomposer:

@@ -88,11 +88,13 @@ _WRITING = (
     rf"(?P<saying>\b{_SAYS}\s*[,:]?\s+(?:{_QUOTATION}|{_CAPITALS}))"
     rf"|(?P<lettering>\b{_LETTERS}\s*[,:]?\s+(?:{_QUOTATION}|{_CAPITALS}))|(?P<writing>{_QUOTATION})"
 )
+_LEADING = r"\b(?P<leading>(?:contains?|shows?|includes?|including|features?|depicts?|sees?|has|have|is|are)\s*:)(?=\s)"
 _HYPHENED = r"(?P<hyphened>\b[^\W\d_]+(?:-[^\W\d_]+)+\b)"
 _CHUNKS = re.compile(
-    rf"{_WRITING}|{_PREPOSITION}|{_PLACE}|\b(?P<compound>(?:{_COMPOUND})(?:e?s)?)\b|{_COLOUR}|{_HYPHENED}",
+    rf"{_WRITING}|{_LEADING}|{_PREPOSITION}|{_PLACE}|\b(?P<compound>(?:{_COMPOUND})(?:e?s)?)\b|{_COLOUR}|{_HYPHENED}",
     re.IGNORECASE,
 )
+_BEGINS_PROSE = words("a an the this that these those there it in on at i we you he she they two three several some")
 _FUNCTION = words("""
     is are was were be been has have had and or but with in on at by near of to from under over above below behind
     beside between next which that who while there can as where it he she they for into onto inside outside around
@@ -129,7 +131,8 @@ def disguise(sentence: str, tokens: Tokens, ambiguous: Ambiguous) -> list[Piece]
 
 def _plain(sentence: str, start: int, end: int, tokens: Tokens) -> Iterator[Piece]:
     for offset, word in tokens(sentence[start:end]):
-        yield Piece(start + offset, start + offset + len(word), word, word)
+        shown = "," if word in ("-", "–", "—", "--") else word
+        yield Piece(start + offset, start + offset + len(word), word, shown)
 
 
 def _chunk(found: re.Match[str], sentence: str) -> Piece | None:
@@ -137,7 +140,12 @@ def _chunk(found: re.Match[str], sentence: str) -> Piece | None:
     text = re.sub(r"\s+", " ", found.group())
     match found.lastgroup:
         case "writing":
-            return Piece(start, end, text.strip("\"'"), "London", Role.WRITING)
+            quoted = text.strip("\"'")
+            prose = " " in quoted and quoted.split()[0].lower() in _BEGINS_PROSE
+            return None if prose else Piece(start, end, quoted, "London", Role.WRITING)
+        case "leading":
+            word = text.rstrip(": ")
+            return Piece(start, end, word, word)
         case "saying" | "lettering":
             return _written(start, end, text, Role(found.lastgroup))
         case "place":

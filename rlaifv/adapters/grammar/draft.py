@@ -60,7 +60,8 @@ class Draft:
     def first(self, head: Word) -> Word:
         """The first word of a noun phrase."""
         before = [w for w in self.parse.children(head, *_BEFORE_NOUN) if w.index < head.index]
-        return before[0] if before else head
+        owners = [w for owner in before if owner.dep == "poss" for w in self.parse.below(owner)]
+        return min([head, *before, *owners], key=lambda w: w.index)
 
     def keep_known(self, mark: int) -> None:
         """Of what was stated since there were `mark` propositions, keep only what a denial presupposes."""

@@ -9,8 +9,14 @@ from rlaifv.adapters.grammar.parsing import Parse, Word
 from rlaifv.adapters.grammar.stance import is_animate
 
 
-def is_nominal(head: Word) -> bool:
+def is_nominal(parse: Parse, head: Word) -> bool:
     """Whether the word can name a thing; a bare colour ("in red") cannot."""
+    if (
+        head.lower.endswith("ing")
+        and head.role is Role.PLAIN
+        and not parse.children(head, "det", "compound", "amod", "nummod")
+    ):
+        return head.lower in nouns.NOUNS_IN_ING or head.lower in nouns.MASS
     named = head.role is Role.NOUN or head.lower not in modifiers.PLAIN_COLOURS
     return head.pos in ("NOUN", "PROPN") and any(c.isalpha() for c in head.text) and named
 
@@ -49,7 +55,7 @@ def _cased(word: Word, head: Word) -> str:
 
 def is_proper(head: Word, determiner: str) -> bool:
     """Whether the noun is a name that takes no article."""
-    plain = head.role is Role.PLAIN and head.tag.startswith("NNP")
+    plain = head.role is Role.PLAIN and head.tag.startswith("NNP") and not (head.index == 0 and head.can_be_noun)
     return plain and not determiner and head.text[:1].isupper() and not head.text.isupper()
 
 

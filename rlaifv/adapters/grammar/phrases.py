@@ -13,7 +13,7 @@ from rlaifv.adapters.grammar.names import determiner, is_mass, is_nominal, is_pl
 from rlaifv.adapters.grammar.parsing import Parse, Word
 from rlaifv.adapters.grammar.properties import read_properties
 from rlaifv.adapters.grammar.propositions import Form, Mention, Pronoun, Reference
-from rlaifv.adapters.grammar.stance import is_abstract, is_hedged_noun
+from rlaifv.adapters.grammar.stance import is_abstract, is_denied_noun, is_hedged_noun
 from rlaifv.core.claims import ClaimType
 
 PRONOUNS = words("it they he she them him her this these that those both its their his himself herself itself")
@@ -29,7 +29,8 @@ _PARTITIVES = words("one some most all both many several each two three four fiv
 
 def read_nouns(draft: Draft, head: Word, *, negated: bool = False) -> tuple[Subject, ...]:
     """The noun phrase of `head` and those coordinated with it; what cannot be pointed at is left out."""
-    if is_hedged_noun(draft.parse, head):
+    negated = negated or is_denied_noun(draft.parse, head)
+    if not negated and is_hedged_noun(draft.parse, head):
         draft.noticed.append(SkipReason.HEDGE)
         return ()
     found = []
@@ -80,7 +81,7 @@ def _read(draft: Draft, head: Word, negated: bool) -> Reference | None:
         return _transparent(draft, head, inner)
     if head.pos in ("PRON", "DET") or head.lower in PRONOUNS:
         return Pronoun(head.lower, head.start) if head.lower in PRONOUNS else None
-    if head.role in _NO_THINGS or not is_nominal(head):
+    if head.role in _NO_THINGS or not is_nominal(draft.parse, head):
         return None
     if head.lower in nouns.PICTURE or is_abstract(head.lower) or _is_deed(draft.parse, head):
         _descend(draft, head)
@@ -143,19 +144,20 @@ def _descend(draft: Draft, head: Word) -> None:
                 found += read_nouns(draft, target)
         elif below.dep == "prep" and found:
             draft.places.append(Pending(below, found))
-    if any(w.lower in modifiers.OPINIONS for w in draft.parse.children(head, "amod")) or is_abstract(head.lower):
+    if any(w.lower in modifiers.OPINIONS for w in draft.parse.children(head, "amod")):
         draft.noticed.append(SkipReason.OPINION)
 
 
 def _absent(draft: Draft, head: Word) -> None:
     """ "no red car on the left" is denied as a whole: without its properties the denial would say more."""
-    skipped = {w.index for w in draft.parse.children(head, "det")}
+    skipped = {w.index for w in draft.parse.children(head, "det", "preconj")}
     for prep in draft.parse.children(head, "prep"):
         target = draft.parse.child(prep, "pobj")
         if target is not None and target.lower in nouns.PICTURE:
             skipped |= {w.index for w in draft.parse.below(prep)}
     words = sorted(
-        (w for w in draft.parse.below(head) if w.dep not in ("conj", "cc", "punct", "appos")), key=lambda w: w.index
+        (w for w in draft.parse.below(head) if w is head or w.dep not in ("conj", "cc", "punct", "appos")),
+        key=lambda w: w.index,
     )
     conjuncts = {w.index for c in draft.parse.children(head, "conj", "appos") for w in draft.parse.below(c)}
     kept = [
@@ -172,7 +174,7 @@ def _absent(draft: Draft, head: Word) -> None:
 def _present(draft: Draft, head: Word, inner: Word | None) -> int:
     noun = name(draft.parse, head)
     contents = inner if nouns.singular(head.lower) in nouns.CONTAINERS_OF else None
-    if contents is not None and is_nominal(contents) and contents.lower not in nouns.PICTURE:
+    if contents is not None and is_nominal(draft.parse, contents) and contents.lower not in nouns.PICTURE:
         noun = f"{noun} of {with_article(draft.parse, contents)}"
         _contents(draft, contents)
     written = determiner(draft.parse, head)
@@ -203,7 +205,11 @@ def _owner(draft: Draft, owner: Word | None) -> Reference | None:
 def _contents(draft: Draft, inner: Word) -> None:
     """What a group or container is made of: known from here on, but named by the whole ("a group of people")."""
     for word in draft.parse.conjuncts(inner):
-        if word.index in draft.seen or not is_nominal(word) or (word is not inner and _stands_apart(draft.parse, word)):
+        if (
+            word.index in draft.seen
+            or not is_nominal(draft.parse, word)
+            or (word is not inner and _stands_apart(draft.parse, word))
+        ):
             continue
         number = draft.mention(
             Mention(

@@ -42,8 +42,8 @@ def _quantity(parse: Parse, word: Word) -> str:
     value = _NUMBER_WORDS.get(word.lower, word.lower)
     if below & _APPROXIMATE:
         return ""
-    if value in ("few", "dozen"):
-        return f"a {value}" if "a" in below or value == "dozen" else ""
+    if value in ("few", "dozen", "hundred"):
+        return f"a {value}" if "a" in below or value != "few" else ""
     return value if value in modifiers.NUMBERS or value.isdigit() or value in modifiers.VAGUE_NUMBERS else ""
 
 
@@ -67,7 +67,8 @@ def property_text(draft: Draft, adjective: Word) -> str:
     if word in modifiers.OPINIONS:
         draft.noticed.append(SkipReason.OPINION)
         return ""
-    if not _is_checkable(adjective):
+    measured = any(draft.parse.child(w, "nummod") for w in draft.parse.children(adjective, "npadvmod"))
+    if measured or not _is_checkable(adjective):
         return ""
     adverbs = [
         w.lower

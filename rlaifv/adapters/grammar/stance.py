@@ -27,6 +27,11 @@ def is_hedged_noun(parse: Parse, noun: Word) -> bool:
     return any(w.lower == "or" for w in parse.children(noun, "cc"))
 
 
+def is_denied_noun(parse: Parse, noun: Word) -> bool:
+    """ "no dogs or cats", "neither a dog nor a cat": denies all that it coordinates."""
+    return any(w.lower in ("no", "neither", "nor") for w in parse.children(noun, "det", "preconj", "cc"))
+
+
 def is_negated(parse: Parse, verb: Word) -> bool:
     """Whether the clause says that something is not so."""
     return any(w.dep == "neg" or w.lower in ("not", "never") for w in parse.children(verb))

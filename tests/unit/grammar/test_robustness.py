@@ -16,36 +16,42 @@ from bench.decomposer_quality import load
 from rlaifv.adapters.grammar import Decomposition, GrammarDecomposer
 
 ANSWERS = [case.answer for name in ("core", "photos") for case in load(name)]
-PIECES = st.sampled_from(
-    (
-        *ANSWERS[:60],
-        *[
-            "** ",
-            " # ",
-            "- ",
-            "",
-            " a ",
-            " b ",
-            "\n",
-            "```",
-            "\r\n",
-            "\n\n",
-            "<image>",
-            "<",
-            "im_end",
-            ">",
-            "&amp;",
-            "&#x41;",
-            "🐶",
-            "“",
-            "’",
-            "�",
-            "\x00",
-            "\u200b",
-        ],
-    )
-    + ("é", "日本", "1.", "?", "!", "...", "'", '"', "(", "[x](y)", "\t", "\x85", " ", "|")
+MARKS = (
+    "**",
+    "# ",
+    "- ",
+    "| a | b |\n",
+    "```",
+    "\r\n",
+    "\n\n",
+    "<image>",
+    "<|im_end|>",
+    "&amp;",
+    "&#x41;",
+    "🐶",
+    "“",
+    "’",
 )
+ODDITIES = (
+    "\ud800",
+    "\x00",
+    "\u200b",
+    "é",
+    "日本",
+    "1.",
+    "?",
+    "!",
+    "...",
+    "'",
+    '"',
+    "(",
+    "[x](y)",
+    "\t",
+    "\x85",
+    " ",
+    "|",
+)
+PIECES = st.sampled_from((*ANSWERS[:60], *MARKS, *ODDITIES))
 relaxed = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )

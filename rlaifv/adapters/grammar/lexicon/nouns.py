@@ -219,6 +219,8 @@ def singular(noun: str) -> str:
         or noun.endswith("ss")
     ):
         return noun
+    if noun[:-2] in SINGULAR_IN_S:
+        return noun[:-2]
     if noun.endswith("ies") and len(noun) > 4:
         return noun[:-3] + "y"
     if noun.endswith(("ches", "shes", "xes", "sses", "zes")):
