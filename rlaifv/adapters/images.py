@@ -64,7 +64,7 @@ def decode(data: bytes, limits: ImageLimits = ImageLimits()) -> PilImage.Image:
     if not data:
         raise InvalidInput("image has 0 bytes: send the bytes of an encoded picture (PNG, JPEG, WebP …)")
     _refuse_bytes(len(data), limits)
-    picture = _open(data)
+    picture = _open(data, limits)
     _refuse_size(picture.size, limits)
     try:
         picture.seek(0)
@@ -90,11 +90,11 @@ def fetch(image: Image, sources: ImageSources = ImageSources()) -> bytes:
     return data
 
 
-def _open(data: bytes) -> PilImage.Image:
+def _open(data: bytes, limits: ImageLimits) -> PilImage.Image:
     try:
         return PilImage.open(io.BytesIO(data), formats=FORMATS)
     except (PilImage.DecompressionBombError, PilImage.DecompressionBombWarning) as exc:
-        raise TooLarge(f"image: {exc}; send a smaller picture") from exc
+        raise TooLarge(f"image is over the limit of {limits.max_pixels} pixels ({exc}): scale it down") from exc
     except _DECODER_ERRORS as exc:
         shown = f"{len(data)} bytes beginning {data[:12]!r}"
         raise InvalidInput.field("image", shown, "is no picture: send PNG, JPEG, WebP, GIF, BMP or TIFF") from exc
