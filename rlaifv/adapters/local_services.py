@@ -39,7 +39,6 @@ class LocalServices:
         self._patience = patience or Patience()
         self._children: dict[str, LocalProcess] = {}
         self._watchers: list[asyncio.Task[None]] = []
-        self._failure: asyncio.Future[None] | None = None
 
     @property
     def endpoints(self) -> dict[str, str]:
@@ -58,7 +57,6 @@ class LocalServices:
 
     async def __aenter__(self) -> LocalServices:
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._failure = asyncio.get_running_loop().create_future()
         try:
             for level in _levels(self._services):
                 await _together([self._start(service) for service in level])
@@ -73,8 +71,9 @@ class LocalServices:
 
     async def failed(self) -> None:
         """Waits until a service was given up; then raises BackendFailed. Waits for ever while all is well."""
-        assert self._failure is not None
-        await asyncio.shield(self._failure)
+        ended, _ = await asyncio.wait(self._watchers, return_when=asyncio.FIRST_COMPLETED)
+        for watcher in ended:
+            watcher.result()
 
     async def stop(self) -> None:
         """SIGTERM to all, the last started first; SIGKILL after the drain time. Safe to call twice."""
@@ -84,8 +83,6 @@ class LocalServices:
         for level in reversed(list(_levels(self._services))):
             stopping = [self._children[s.name].stop() for s in level if s.name in self._children]
             await asyncio.gather(*stopping)
-        if self._failure and self._failure.done() and not self._failure.cancelled():
-            self._failure.exception()  # seen: asyncio complains of an error that nobody asked for
 
     async def _start(self, service: LocalService) -> None:
         child = LocalProcess(service, self._folder, self._patience)
@@ -94,13 +91,13 @@ class LocalServices:
         log.info("service is ready", service=service.name, endpoint=child.endpoint, pid=child.pid)
 
     async def _watch(self, child: LocalProcess) -> None:
+        """Restarts the service whenever it dies; raises BackendFailed once that is hopeless."""
         deaths: list[float] = []
         while True:
             code = await child.ended()
             deaths = [moment for moment in deaths if time.monotonic() - moment < _RESTART_WINDOW_S] + [time.monotonic()]
             if len(deaths) > self._patience.restarts:
-                self._give_up(child.failure(f"died {len(deaths)} times within a minute, last with {ending(code)}"))
-                return
+                raise child.failure(f"died {len(deaths)} times within a minute, last with {ending(code)}")
             pause = min(self._patience.first_pause_s * 2 ** (len(deaths) - 1), _LONGEST_PAUSE_S)
             log.warning("service died, restarting", service=child.name, ending=ending(code), pause_s=pause)
             await asyncio.sleep(pause)
@@ -109,12 +106,7 @@ class LocalServices:
             except BackendFailed as error:
                 log.warning("service died while restarting", service=child.name, error=error.message)
             except DeadlineExceeded as error:
-                self._give_up(BackendFailed(error.message))
-                return
-
-    def _give_up(self, error: BackendFailed) -> None:
-        if self._failure and not self._failure.done():
-            self._failure.set_exception(error)
+                raise BackendFailed(error.message) from error
 
 
 def _levels(services: Sequence[LocalService]) -> list[list[LocalService]]:

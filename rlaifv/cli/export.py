@@ -69,6 +69,10 @@ def _write(files: list[Path], target: Path) -> dict[str, int]:
         with pq.ParquetWriter(aside, schema, compression="zstd") as writer:
             for path in files:
                 table = pq.read_table(path)
+                if "pair_id" in table.column_names:
+                    # idx is the row's number in its file, and this is another file.
+                    numbers = pa.array([str(sum(counts.values()) + row) for row in range(table.num_rows)])
+                    table = table.set_column(table.column_names.index("idx"), "idx", numbers)
                 counts[path.parent.name] = table.num_rows
                 for missing in [field for field in schema if field.name not in table.column_names]:
                     table = table.append_column(missing, pa.nulls(table.num_rows, missing.type))

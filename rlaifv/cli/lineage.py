@@ -56,6 +56,6 @@ def _trace_here(name: str, pair_id: str, runs: Path) -> dict[str, Any]:
     from rlaifv.cli.run_ledger import open_ledger
 
     folder = find_run(name, runs)
-    run = read_run_file(folder.resolve() / "run.yaml")
     with open_ledger(runs) as ledger:
+        run = read_run_file(folder.resolve() / "run.yaml")
         return trace_pair(ledger, FolderArtifacts(folder), run, pair_id)

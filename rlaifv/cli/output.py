@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
+_OPTIONAL = {"torch", "transformers", "peft", "spacy", "dbos", "sqlalchemy", "pyarrow", "yaml", "jinja2", "matplotlib"}
+"""Top-level modules of the extras."""
 
 P = ParamSpec("P")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts instead of text for people.")]
@@ -59,6 +61,12 @@ def faults_reported(command: Callable[P, None]) -> Callable[P, None]:
         except RlaifvError as error:
             report_error(error, as_json=bool(kwargs.get("as_json")))
             raise typer.Exit(exit_code(error)) from error
+        except ModuleNotFoundError as missing:
+            if (missing.name or "").split(".")[0] not in _OPTIONAL:
+                raise
+            needed = NotFound(f"this command needs {missing.name}, which is not installed: pip install 'rlaifv[all]'")
+            report_error(needed, as_json=bool(kwargs.get("as_json")))
+            raise typer.Exit(WRONG_USE) from missing
 
     return run
 

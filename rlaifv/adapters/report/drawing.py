@@ -61,13 +61,14 @@ STYLE: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plot:
-    """A drawn plot: `name` is its file name without ending, `alt` says in words what it shows."""
+    """A drawn plot: `name` is its file name without ending, `alt` says in words what it shows; `wide` takes two columns."""
 
     name: str
     title: str
     note: str
     alt: str
     figure: Figure
+    wide: bool = False
 
 
 def style() -> Any:
@@ -75,7 +76,7 @@ def style() -> Any:
     return rc_context(STYLE)
 
 
-def canvas(width: float = 4.3, height: float = 2.7) -> tuple[Figure, Any]:
+def canvas(width: float = 3.7, height: float = 2.5) -> tuple[Figure, Any]:
     """An empty figure (inches) with one pair of axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.add_subplot()

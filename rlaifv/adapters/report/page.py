@@ -63,14 +63,19 @@ def draw(runs: Sequence[RunResult]) -> dict[str, list[Plot]]:
         return {
             "rounds": plots_rounds.metric_plots(runs),
             "pairs": _present(plots_rounds.pairs_plot(runs)),
-            "labeler": _present(plots_labeler.reliability_plot(runs), plots_labeler.false_by_type_plot(runs)),
-            "training": plots_training.training_plots(runs),
-            "time": _present(
-                *(plots_time.stage_plot(run, f"stages_{i}") for i, run in enumerate(runs, 1)),
-                *(plots_time.timeline_plot(run, f"timeline_{i}") for i, run in enumerate(runs, 1)),
+            "labeler": _present(
+                plots_labeler.reliability_plot(runs),
+                plots_labeler.confidence_plot(runs),
+                plots_labeler.false_by_type_plot(runs),
             ),
+            "training": plots_training.training_plots(runs),
+            "time": [plot for place, run in enumerate(runs, 1) for plot in _time_plots(run, place)],
             "drops": _present(*(plots_rounds.drops_plot(run, f"dropped_{i}") for i, run in enumerate(runs, 1))),
         }
+
+
+def _time_plots(run: RunResult, place: int) -> list[Plot]:
+    return _present(plots_time.stage_plot(run, f"stages_{place}"), plots_time.timeline_plot(run, f"timeline_{place}"))
 
 
 def every(plots: Mapping[str, Sequence[Plot]]) -> list[Plot]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from matplotlib.ticker import FuncFormatter
+
 from rlaifv.adapters.report import drawing
 from rlaifv.adapters.report.drawing import Plot
 from rlaifv.adapters.report.plots_rounds import percent
-from rlaifv.adapters.report.reliability import judged_claims, reliability_bins
+from rlaifv.adapters.report.reliability import BINS, judged_claims, reliability_bins
 from rlaifv.adapters.report.results import RunResult
+from rlaifv.adapters.report.run_files import ClaimRow
 
 
 def reliability_plot(runs: Sequence[RunResult]) -> Plot | None:
@@ -16,7 +19,7 @@ def reliability_plot(runs: Sequence[RunResult]) -> Plot | None:
     curves = [(run, reliability_bins(judged_claims(run.files))) for run in runs]
     if not any(bins for _, bins in curves):
         return None
-    figure, axes = drawing.canvas(4.3, 4.0)
+    figure, axes = drawing.canvas(height=3.7)
     axes.plot([0, 1], [0, 1], color=drawing.GREY, linewidth=1, linestyle=(0, (4, 3)), label="perfect")
     most = max(held.count for _, bins in curves for held in bins)
     for run, bins in curves:
@@ -42,6 +45,40 @@ def reliability_plot(runs: Sequence[RunResult]) -> Plot | None:
     return Plot(name="reliability", title="Labeler reliability", note=note, alt=f"Reliability. {spoken}", figure=figure)
 
 
+def confidence_plot(runs: Sequence[RunResult]) -> Plot | None:
+    """Where true (upwards) and false claims (downwards) lie on the labeler's scale: a good labeler keeps them apart."""
+    held = [(run, judged_claims(run.files)) for run in runs]
+    held = [(run, claims) for run, claims in held if claims]
+    if not held:
+        return None
+    figure, axes = drawing.canvas(height=3.7)
+    width = 0.9 / BINS / len(held)
+    for place, (run, claims) in enumerate(held):
+        middles = [(b + 0.5) / BINS + (place - (len(held) - 1) / 2) * width for b in range(BINS)]
+        axes.bar(middles, _spread(claims, True), width, color=run.colour, label=run.label)
+        axes.bar(middles, [-share for share in _spread(claims, False)], width, color=run.colour, alpha=0.45)
+    axes.axhline(0, color=drawing.INK, linewidth=0.8)
+    axes.axvline(0.5, color=drawing.GREY, linewidth=0.8, linestyle=(0, (2, 3)))
+    axes.set_xlim(-0.02, 1.02)
+    axes.xaxis.set_major_formatter(percent())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{abs(value) * 100:.0f} %"))
+    axes.set_xlabel("labeler's p(yes) / (p(yes) + p(no))")
+    axes.set_ylabel("of false claims        of true claims")
+    drawing.legend_below(axes, 2)
+    note = "How all true claims (upwards) and all false claims (downwards) spread. Dotted: the paper's threshold."
+    spoken = "; ".join(f"{run.label}: {len(claims)} claims" for run, claims in held)
+    return Plot(name="confidence", title="Labeler confidence", note=note, alt=f"{note} {spoken}", figure=figure)
+
+
+def _spread(claims: Sequence[ClaimRow], truth: bool) -> list[float]:
+    """Share of the claims with this truth in each bin."""
+    shares = [claim.share for claim in claims if claim.truth is truth and claim.share is not None]
+    counts = [0] * BINS
+    for share in shares:
+        counts[min(int(share * BINS), BINS - 1)] += 1
+    return [count / len(shares) if shares else 0.0 for count in counts]
+
+
 def false_by_type_plot(runs: Sequence[RunResult]) -> Plot | None:
     """False claims in 100 answers by claim type: a hollow dot for the start, a filled one for the last round."""
     compared = [(run, run.first.false_claims_per_answer(), run.last) for run in runs if run.first and run.last]
@@ -49,7 +86,7 @@ def false_by_type_plot(runs: Sequence[RunResult]) -> Plot | None:
     if not found:
         return None
     types = sorted(found, key=lambda kind: (-max(before.get(kind, 0.0) for _, before, _ in compared), kind))
-    figure, axes = drawing.canvas(height=1.3 + 0.34 * len(types) * max(1.0, 0.8 * len(compared)))
+    figure, axes = drawing.canvas(height=max(3.7, 1.3 + 0.5 * len(types)))
     for place, (run, before, last) in enumerate(compared):
         after = last.false_claims_per_answer() if last else {}
         shift = (place - (len(compared) - 1) / 2) * 0.3

@@ -104,6 +104,7 @@ def _metric_plot(metric: MetricPlot, runs: Sequence[RunResult]) -> Plot:
         _draw_series(axes, run, [(index + shift, *rest) for index, *rest in series])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("round (0: before training)")
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     if metric.percent:
         axes.yaxis.set_major_formatter(percent())
     if metric.from_zero:

@@ -16,11 +16,11 @@ _COLOURS = dict(zip(STAGES, drawing.SERIES_COLOURS, strict=True))
 
 
 def stage_plot(run: RunResult, name: str) -> Plot | None:
-    """Seconds of work in each round, stacked by stage. Stages that overlap count each, so a bar can exceed the clock."""
+    """Seconds of each round in which each stage was at work. Stages overlap, so a bar can exceed the clock."""
     rounds = [(r.index, seconds) for r in run.rounds if (seconds := r.stage_seconds or _from_timeline(run, r.index))]
     if not rounds:
         return None
-    figure, axes = drawing.canvas(height=1.2 + 0.3 * len(rounds))
+    figure, axes = drawing.canvas(height=max(2.8, 1.2 + 0.26 * len(rounds)))
     left = [0.0] * len(rounds)
     rows = [f"round {index}" for index, _ in rounds]
     for stage in _ordered(stage for _, seconds in rounds for stage in seconds):
@@ -30,13 +30,13 @@ def stage_plot(run: RunResult, name: str) -> Plot | None:
     axes.invert_yaxis()
     axes.grid(visible=True, axis="x")
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel("seconds of work")
+    axes.set_xlabel("seconds, stages added up")
     drawing.legend_below(axes, 4)
     spoken = ", ".join(f"round {index}: {sum(seconds.values()):.0f} s" for index, seconds in rounds)
     return Plot(
         name=name,
         title=f"Work by stage: {run.label}",
-        note="Seconds in each stage. Stages overlap, so a round can hold more work than clock time.",
+        note="Seconds in which each stage was at work. Stages overlap, so a bar can be longer than the clock.",
         alt=f"Seconds of work by stage in run {run.label}. {spoken}",
         figure=figure,
     )
@@ -48,7 +48,7 @@ def timeline_plot(run: RunResult, name: str) -> Plot | None:
     if not spans:
         return None
     stages = _ordered(span.stage for span in spans)
-    figure, axes = drawing.canvas(height=0.9 + 0.27 * len(stages))
+    figure, axes = drawing.canvas(7.7, 2.8)
     for row, stage in enumerate(stages):
         own = [span for span in spans if span.stage == stage]
         bars = [(span.start_s, max(span.end_s - span.start_s, 0.0)) for span in own]
@@ -60,12 +60,13 @@ def timeline_plot(run: RunResult, name: str) -> Plot | None:
     axes.set_xlim(0, max(span.end_s for span in spans))
     axes.grid(visible=True, axis="x")
     axes.grid(visible=False, axis="y")
-    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_locator(MaxNLocator(8))
     axes.set_xlabel("seconds since the start; dotted: a round begins")
     overlap = overlap_share(spans)
     return Plot(
         name=name,
         title=f"What was at work when: {run.label}",
+        wide=True,
         note=f"Darker: several shards at once. Two or more stages were at work for {overlap * 100:.0f} % of the busy time.",
         alt=f"Timeline of the stages in run {run.label}; stages overlap for {overlap * 100:.0f} % of the busy time",
         figure=figure,

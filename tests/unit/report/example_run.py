@@ -170,6 +170,12 @@ def _round(index: int, rows: list[dict[str, Any]], example: Example, chance: ran
         "stage_seconds": {"evaluate": 30.0 + chance.random()},
     }  # fmt: skip
     if index:
+        entry["mean_chosen_words"], entry["mean_rejected_words"] = 11.2, 11.4
+        entry["training"] = {"first_loss": 0.693, "last_loss": 0.42, "reward_margin": 1.1, "accuracy": 0.93}
+        entry["validation"] = {
+            "before": {"mean_score": -0.9, "mean_words": 11.1, "answers": 40},
+            "after": {"mean_score": -0.7, "mean_words": 11.2, "answers": 40},
+        }
         entry["pairs"] = chance.randint(180, 320)
         entry["dropped"] = {
             "no_pair": chance.randint(20, 60), "duplicate_answer": chance.randint(100, 300), "pair_cap": 410,

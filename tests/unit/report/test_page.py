@@ -183,7 +183,7 @@ def test_runs_that_lack_something_are_reported(tmp_path: Path, damage: object, s
 
 
 def test_the_same_run_gives_the_same_page(tmp_path: Path) -> None:
-    folder = write_example(tmp_path, Example(answers=6))
+    folder = write_example(tmp_path, Example(answers=6, errors=(0.2, 0.1), training=False))
     assert page_of(folder, plots=True)[0] == page_of(folder, plots=True)[0]
 
 
