@@ -6,6 +6,7 @@ People read stdout and stderr; with `--json` stdout holds exactly one JSON objec
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
@@ -68,7 +69,14 @@ def faults_reported(command: Callable[P, None]) -> Callable[P, None]:
             report_error(needed, as_json=bool(kwargs.get("as_json")))
             raise typer.Exit(WRONG_USE) from missing
 
+    run.__doc__ = _reflowed(command.__doc__ or "")
     return run
+
+
+def _reflowed(text: str) -> str:
+    """Each paragraph on one line, to be broken at the reader's width, not at the source's."""
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(part if part.startswith(" ") else " ".join(part.split("\n")) for part in paragraphs)
 
 
 def report_error(error: RlaifvError, as_json: bool) -> None:
