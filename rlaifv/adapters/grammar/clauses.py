@@ -150,6 +150,9 @@ def _nested(draft: Draft, verb: Word, subjects: tuple[Subject, ...], view: SkipR
     for below in draft.parse.children(verb):
         if below.dep == "conj" and below.pos == "NOUN" and view is None:
             read_nouns(draft, below)
+        for gerund in draft.parse.children(below, "conj") if below.dep == "dobj" else ():
+            if gerund.tag == "VBG" and view is None:
+                read_clause(draft, gerund, subjects)
         for absolute in draft.parse.children(below, "pcomp") if below.lower == "with" else ():
             read_clause(draft, absolute, ())
         if below.dep not in _NESTED or not _is_predicate(draft.parse, below) or below.role is not Role.PLAIN:

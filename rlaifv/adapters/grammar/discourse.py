@@ -13,6 +13,7 @@ from rlaifv.adapters.grammar.wording import definite, existence, is_existence, p
 _PLURAL = words("they them their these those both themselves")
 _HE = words("he him his himself")
 _SHE = words("she her hers herself")
+_IT = words("it its itself")
 _REMEMBERED_SENTENCES = 4
 
 
@@ -31,6 +32,7 @@ class Discourse:
         self._recent: deque[tuple[Mention, ...]] = deque(maxlen=_REMEMBERED_SENTENCES)
         self._known: set[str] = set()
         self._short_names: set[str] = set()
+        self._subjects: tuple[Pronoun, ...] = ()
 
     def start_passage(self) -> None:
         """A new paragraph or list item: "the table" need no longer be the coffee table of the last one."""
@@ -39,6 +41,7 @@ class Discourse:
     def word(self, reading: Reading) -> list[tuple[Proposition, str, str]]:
         """The claims of one sentence as (proposition, text, question); those about an unknown "it" are left out."""
         worded = []
+        self._subjects = tuple(p.subject for p in reading.propositions if isinstance(p.subject, Pronoun))
         for proposition in reading.propositions:
             sentence = self._sentence(proposition, reading.mentions)
             if sentence is not None:
@@ -102,12 +105,20 @@ class Discourse:
 
     def _antecedent(self, pronoun: Pronoun, mentions: tuple[Mention, ...], other: Mention | None) -> Mention | None:
         """The sentence's own earlier nouns first, then what earlier sentences were about, then anything in them."""
+        same = next((p for p in self._subjects if p.at < pronoun.at and _alike(p.text, pronoun.text)), None)
+        if same is not None:
+            return self._antecedent(same, mentions, None)
         earlier = tuple(m for m in mentions if m.at < pronoun.at and m is not other)
         found = _best(pronoun.text, earlier)
         if found is not None:
             return found
         prominent = (tuple(m for m in sentence if m.prominent) for sentence in self._recent)
         return next((m for c in (*prominent, *self._recent) if (m := _best(pronoun.text, c)) is not None), None)
+
+
+def _alike(one: str, other: str) -> bool:
+    """ "it" and "its", "she" and "her"."""
+    return any(one in group and other in group for group in (_PLURAL, _HE, _SHE, _IT))
 
 
 def _best(pronoun: str, candidates: tuple[Mention, ...]) -> Mention | None:

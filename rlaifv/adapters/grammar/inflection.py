@@ -6,7 +6,7 @@ import re
 
 from rlaifv.adapters.grammar.lexicon import nouns, words
 
-_VOWEL_SOUND_EXCEPTIONS = re.compile(r"(?:uni(?!n)|use|usu|uk|ure|eu|ewe|one\b|once|ut[ei])", re.I)
+_VOWEL_SOUND_EXCEPTIONS = re.compile(r"(?:uni(?!n)|use|usu|uk|ure|eu|ewe|one\b|ones|once|ut[ei])", re.I)
 _SILENT_H = re.compile(r"(?:hour|honest|honou?r|heir)", re.I)
 _SPELLED_WITH_VOWEL = re.compile(r"(?:[AEFHILMNORSX](?![a-z])|[AEFHILMNORSX]-)")
 _IRREGULAR_ING = {

@@ -151,10 +151,18 @@ class Parser:
         lemma = _lemma(piece) if piece.shown != piece.text else token.lemma_.lower()
         return Word(
             index=token.i, text=piece.text, lemma=lemma, tag=token.tag_, pos=_POS.get(piece.role, token.pos_),
-            dep=token.dep_, head=token.head.i, start=piece.start, end=piece.end, role=piece.role,
+            dep=token.dep_, head=_governor(token), start=piece.start, end=piece.end, role=piece.role,
             can_be_noun=any(b in self._nouns for b in _bases(piece.text.lower())),
             can_be_adjective=piece.text.lower() in self._others,
         )  # fmt: skip
+
+
+def _governor(token: Any) -> int:
+    """The head's index; a subject that the parser hung on an auxiliary goes to its verb."""
+    head = token.head
+    while token.dep_.startswith("nsubj") and head.dep_ in ("aux", "auxpass") and head.head.i != head.i:
+        head = head.head
+    return int(head.i)
 
 
 def _lemma(piece: Piece) -> str:
@@ -164,9 +172,11 @@ def _lemma(piece: Piece) -> str:
         return "have"
     if piece.role is Role.SAYING:
         return "say"
-    return (
-        word.removesuffix("ies") + "y" if word.endswith("ies") else singular(word) if piece.role is Role.PLAIN else word
-    )
+    if piece.role is not Role.PLAIN:
+        return word
+    if word == "lies":
+        return "lie"
+    return word.removesuffix("ies") + "y" if word.endswith("ies") else singular(word)
 
 
 def _bases(word: str) -> tuple[str, ...]:

@@ -77,7 +77,7 @@ def relate(draft: Draft, found: tuple[Place, ...], subjects: tuple[Subject, ...]
     for subject in subjects:
         for place in found:
             words = (*subject.words, place.prep, place.last)
-            if place.prep.lower == "in" and nouns.singular(place.last.lower) in nouns.CLOTHING:
+            if place.prep.lower == "in" and nouns.singular(place.last.lower.split()[-1]) in nouns.CLOTHING:
                 draft.state(ClaimType.ACTION, Form.BE, subject.reference, words, rest=("wearing", *place.worded[1:]))
             else:
                 draft.state(ClaimType.RELATION, Form.BE, subject.reference, words, rest=place.parts)

@@ -180,7 +180,12 @@ def _passive_kind(parse: Parse, verb: Word, phrase: VerbPhrase) -> ClaimType:
     agents = [t for agent in parse.children(verb, "agent") for t in parse.children(agent, "pobj")]
     if str(phrase.parts[0]).startswith("being ") or any(is_animate(a.lower) for a in agents):
         return ClaimType.ACTION
-    if phrase.last is verb or parse.child(verb, "oprd", "acomp") is not None or "of" in phrase.parts:
+    if (
+        phrase.last is verb
+        or phrase.last.dep == "prt"
+        or parse.child(verb, "oprd", "acomp") is not None
+        or "of" in phrase.parts
+    ):
         return ClaimType.ATTRIBUTE
     return ClaimType.RELATION
 
@@ -204,6 +209,8 @@ def _action(draft: Draft, verb: Word, subjects: tuple[Subject, ...]) -> None:
 
 def _act(draft: Draft, verb: Word, subject: Subject, phrase: VerbPhrase, negated: bool) -> None:
     words = (*subject.words, verb, phrase.last)
+    if not phrase.has_object and verb.lemma in verbs.NEED_AN_OBJECT:
+        return
     if not phrase.stative:
         draft.state(ClaimType.ACTION, Form.BE, subject.reference, words, rest=phrase.parts, negated=negated)
     elif phrase.has_object:

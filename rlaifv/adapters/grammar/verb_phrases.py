@@ -12,6 +12,7 @@ from rlaifv.adapters.grammar.names import name, with_article
 from rlaifv.adapters.grammar.parsing import Word
 from rlaifv.adapters.grammar.phrases import read_nouns
 from rlaifv.adapters.grammar.places import Part, Place, coordinated, places, worded_parts
+from rlaifv.adapters.grammar.stance import is_animate
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ def read_verb_phrase(draft: Draft, verb: Word, *, passive: bool = False, simple:
     `simple` keeps the simple present: "the bridge crosses a stream".
     """
     targets = [t for t in draft.parse.children(verb, "dobj", "attr", "oprd") if not _is_inverted_subject(verb, t)]
+    targets += [s for c in draft.parse.children(verb, "ccomp") for s in _described_objects(draft, c)]
     stative = not passive and verb.tag != "VBG" and (verb.lemma in verbs.STATIVE or (simple and bool(targets)))
     parts: list[Part] = [] if stative else [_head(draft, verb, passive)]
     particles = draft.parse.children(verb, "prt")
@@ -49,6 +51,12 @@ def read_verb_phrase(draft: Draft, verb: Word, *, passive: bool = False, simple:
     objects = [o for target in targets for o in _objects(draft, target)]
     if objects:
         _read_instruments(draft, verb)
+        parts += [
+            p
+            for w in draft.parse.children(verb, "dative")
+            for o in read_nouns(draft, w)
+            for p in worded_parts(draft, o)
+        ]
         phrases = tuple(VerbPhrase((*parts, *o), word, stative, True) for o, word in objects)
         return VerbPhrases(phrases, _places(draft, verb))
     completed = next((w for w in (read(draft, verb, parts) for read in _COMPLETIONS) if w is not None), None)
@@ -72,6 +80,12 @@ def _objects(draft: Draft, target: Word) -> list[tuple[tuple[Part, ...], Word]]:
     )
     text = with_article(draft.parse, target)
     return [((f"{text} of {with_article(draft.parse, inner)}" if inner else text,), inner or target)]
+
+
+def _described_objects(draft: Draft, clause: Word) -> tuple[Word, ...]:
+    """The television of "faces a television mounted on the wall", which the parser takes for a clause."""
+    bare = clause.tag in ("VBN", "VBG") and draft.parse.child(clause, "aux", "auxpass", "mark") is None
+    return draft.parse.children(clause, "nsubj", "nsubjpass") if bare else ()
 
 
 def _is_inverted_subject(verb: Word, target: Word) -> bool:
@@ -111,14 +125,15 @@ def _absorb_place(parts: list[Part], found: tuple[Place, ...], last: Word) -> tu
     if first is None:
         return found, last
     parts += first.worded
-    return tuple(p for p in found if p is not first), first.last
+    aimed = first.prep.lower in ("at", "to", "for", "toward", "towards") and not is_place_verb(last)
+    return tuple(p for p in found if p is not first and (p.region or not aimed)), first.last
 
 
 def _read_instruments(draft: Draft, verb: Word) -> None:
     """ "with a knife", "to the ducks": things, though no claim of their own."""
     for prep in _prepositions(draft, verb):
-        if prep.lower in ("with", "to", "of", "by"):
-            for target in draft.parse.children(prep, "pobj"):
+        for target in draft.parse.children(prep, "pobj"):
+            if prep.lower in ("with", "to", "of", "by") or (prep.lower == "for" and is_animate(target.lower)):
                 read_nouns(draft, target)
 
 

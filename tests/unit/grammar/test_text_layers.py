@@ -114,7 +114,10 @@ def test_articles(phrase: str) -> None:
 
 @pytest.mark.parametrize(
     ("base", "participle"),
-    [("ride", "riding"), ("sit", "sitting"), ("lie", "lying"), ("see", "seeing"), ("play", "playing"), ("look", "looking"),("eat", "eating"), ("carry", "carrying"), ("run", "running"), ("open", "opening"), ("ski", "skiing")],
+    [
+        ("ride", "riding"), ("sit", "sitting"), ("lie", "lying"), ("see", "seeing"), ("play", "playing"), ("look", "looking"),
+        ("eat", "eating"), ("carry", "carrying"), ("run", "running"), ("open", "opening"), ("ski", "skiing"),
+    ],
 )  # fmt: skip
 def test_present_participles(base: str, participle: str) -> None:
     assert ing(base) == participle
@@ -129,7 +132,10 @@ def test_third_persons(base: str, third: str) -> None:
 
 @pytest.mark.parametrize(
     ("one", "many"),
-    [("dog", "dogs"), ("bus", "buses"), ("man", "men"), ("glass", "glasses"), ("city", "cities"), ("box", "boxes"),("bench", "benches"), ("person", "people"), ("knife", "knives")],
+    [
+        ("dog", "dogs"), ("bus", "buses"), ("man", "men"), ("glass", "glasses"), ("city", "cities"), ("box", "boxes"),
+        ("bench", "benches"), ("person", "people"), ("knife", "knives"),
+    ],
 )  # fmt: skip
 def test_numbers(one: str, many: str) -> None:
     assert looks_plural(many)

@@ -46,16 +46,16 @@ ABSTRACT = words("""
 """Nothing a labeler can point at; never the subject of an existence claim."""
 
 MASS = words("""
-    soup asphalt bacon baggage beef beer bread broccoli butter cash cement chalk champagne cheese chocolate clothing
-    coffee concrete corn cotton cream cutlery dirt dust equipment fabric flour foam fog foliage food frost fruit fur
-    furniture garbage garlic ginger gold graffiti grass gravel greenery ham hair hay honey ice jam jelly jewelry
-    juice ketchup laundry leather lettuce lighting linen lipstick litter luggage machinery makeup mayonnaise meat
-    merchandise metal milk mist moss mud mustard oil paint paper parsley pasta pavement pepper plastic pollution
-    popcorn pork pottery rain rice rubber rubbish rubble salt sand sauce scaffolding scenery seafood seaweed shrimp
-    signage silver silverware smoke snow soap soda soil spaghetti spinach steam steel straw sugar sunlight sunshine
-    sushi syrup tableware tape tea text timber toast traffic trash turf vegetation vinegar water wheat wine wood
-    wool writing yogurt yoghurt celery salmon tuna tofu cabbage asparagus ivy marble denim lace gear headgear
-    footwear lava bedding landscaping dough cereal hummus guacamole salsa
+    money frosting pepperoni icing stuffing soup asphalt bacon baggage beef beer bread broccoli butter cash cement
+    chalk champagne cheese chocolate clothing coffee concrete corn cotton cream cutlery dirt dust equipment fabric
+    flour foam fog foliage food frost fruit fur furniture garbage garlic ginger gold graffiti grass gravel greenery
+    ham hair hay honey ice jam jelly jewelry juice ketchup laundry leather lettuce lighting linen lipstick litter
+    luggage machinery makeup mayonnaise meat merchandise metal milk mist moss mud mustard oil paint paper parsley
+    pasta pavement pepper plastic pollution popcorn pork pottery rain rice rubber rubbish rubble salt sand sauce
+    scaffolding scenery seafood seaweed shrimp signage silver silverware smoke snow soap soda soil spaghetti spinach
+    steam steel straw sugar sunlight sunshine sushi syrup tableware tape tea text timber toast traffic trash turf
+    vegetation vinegar water wheat wine wood wool writing yogurt yoghurt celery salmon tuna tofu cabbage asparagus
+    ivy marble denim lace gear headgear footwear lava bedding landscaping dough cereal hummus guacamole salsa
 """)
 """Used without an article when the answer uses none."""
 
@@ -150,9 +150,9 @@ GERUND_MODIFIERS = words("""
 
 ANIMAL = words("""
     dog cat bird horse cow sheep elephant bear zebra giraffe fish duck goose swan chicken hen rooster pig goat
-    rabbit mouse rat squirrel fox wolf lion tiger leopard cheetah monkey gorilla ape panda koala kangaroo camel
-    llama alpaca donkey mule deer moose bull calf lamb puppy kitten pony seal dolphin whale shark turtle tortoise
-    frog lizard snake crocodile alligator parrot pigeon seagull owl eagle hawk crow penguin flamingo peacock ostrich
+    rabbit rat squirrel fox wolf lion tiger leopard cheetah monkey gorilla ape panda koala kangaroo camel llama
+    alpaca donkey mule deer moose bull calf lamb puppy kitten pony seal dolphin whale shark turtle tortoise frog
+    lizard snake crocodile alligator parrot pigeon seagull owl eagle hawk crow penguin flamingo peacock ostrich
     pelican heron butterfly bee spider ant crab lobster octopus hamster beaver otter raccoon hippo rhino
     hippopotamus rhinoceros buffalo bison animal creature foal cub duckling gosling chick insect dragonfly
 """)

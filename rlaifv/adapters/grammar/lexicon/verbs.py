@@ -53,7 +53,7 @@ PLACED_OBJECT = words("""
 WRITING = words("say read display state show spell bear")
 """Verbs whose quoted object is visible writing."""
 
-ATTEMPTS = words("try attempt prepare get wait begin start continue reach")
+ATTEMPTS = words("pretend try attempt prepare get wait begin start continue reach")
 """Take an infinitive that can be seen going on."""
 
 POSTURES = words("sit stand lie rest lay sprawl appear exist occupy remain stay")
@@ -64,3 +64,8 @@ SHOWN_AS_STANDS = words("""
     waits rides walks runs jumps swims flies crosses watches
 """)
 """Third persons that look like plural nouns: before a preposition they are verbs."""
+
+NEED_AN_OBJECT = words(
+    "show display wear hold carry have contain make put take give bring get use feature include provide"
+)
+"""Say nothing by themselves."""
