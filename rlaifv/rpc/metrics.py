@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from socketserver import ThreadingMixIn
 from threading import Thread
 from time import perf_counter
-from typing import Final
-from wsgiref.simple_server import WSGIServer
+from typing import Any, Final
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -174,16 +175,26 @@ class TrainerMetrics:
             self._jobs.labels(progress.phase.value).inc()
 
 
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """A scrape every few seconds is no news."""
+
+
+class _Threaded(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
 class MetricsServer:
-    """Serves a registry at /metrics from a thread of its own."""
+    """Serves a registry at /metrics from a thread of its own, so that a busy event loop is still seen."""
 
     def __init__(self, registry: CollectorRegistry, host: str, port: int) -> None:
-        self._server: WSGIServer
-        self._thread: Thread
         try:
-            self._server, self._thread = start_http_server(port, addr=host, registry=registry)
+            self._server = make_server(host, port, make_wsgi_app(registry), _Threaded, _Quiet)
         except OSError as exc:
             raise BackendFailed(f"metrics cannot listen on {host}:{port}: {exc.strerror}; choose another port") from exc
+        # `close` waits for one turn of this loop; the default turn of 0.5 s would be the longest part of a shutdown.
+        self._thread = Thread(target=self._server.serve_forever, args=(0.05,), name="metrics", daemon=True)
+        self._thread.start()
 
     @property
     def port(self) -> int:

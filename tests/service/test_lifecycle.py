@@ -22,6 +22,7 @@ from rlaifv.core.errors import BackendFailed
 from rlaifv.ports.services import Questions
 from rlaifv.rpc.channel import open_channel
 from rlaifv.rpc.convert.verdicts import questions_to_proto
+from rlaifv.rpc.entry import run_service
 from rlaifv.rpc.errors import RETRY_AFTER_KEY
 from rlaifv.rpc.server import Ready, ServiceServer
 from services.labeler.settings import LabelerSettings
@@ -72,29 +73,28 @@ async def test_sigterm_lets_calls_in_flight_end_and_refuses_new_ones(tmp_path: P
     assert all(event["service"] == "labeler" for event in events)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "settings", "code", "words"),
-    [
-        (["--check-config"], {"backend": "fake"}, 0, ""),
-        (["--check-config"], {"bakend": "fake"}, 2, "did you mean RLAIFV_LABELER_BACKEND?"),
-        ([], {"backend": "fake", "model": "/no/such/model"}, 1, "there is no such folder"),
-    ],
-    ids=["good settings", "misspelt", "missing model"],
-)
-async def test_a_process_that_cannot_start_says_why(
-    arguments: list[str], settings: dict[str, str], code: int, words: str
-) -> None:
-    async with process(*arguments, **settings) as labeler:
-        _, errors = await asyncio.wait_for(labeler.communicate(), 20)
-    assert labeler.returncode == code
-    assert words in errors.decode()
+async def test_a_process_that_cannot_load_its_model_says_why() -> None:
+    async with process(backend="fake", model="/no/such/model") as labeler:
+        _, errors = await asyncio.wait_for(labeler.communicate(), 30)
+    assert labeler.returncode == 1
+    assert "there is no such folder" in errors.decode()
     assert "Traceback" not in errors.decode()
 
 
-async def test_settings_are_printed_as_json() -> None:
-    async with process("--print-settings", backend="fake", max_queue="7") as labeler:
-        printed, _ = await asyncio.wait_for(labeler.communicate(), 20)
-    assert json.loads(printed)["max_queue"] == 7
+async def never(settings: LabelerSettings) -> None:
+    raise AssertionError("served although it was only asked to check")
+
+
+def test_settings_are_checked_without_starting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RLAIFV_LABELER_MAX_QUEUE", "7")
+    assert run_service("labeler", LabelerSettings, never, ["--check-config"]) == 0
+    assert run_service("labeler", LabelerSettings, never, ["--print-settings"]) == 0
+    assert json.loads(capsys.readouterr().out)["max_queue"] == 7
+    monkeypatch.setenv("RLAIFV_LABELER_BAKEND", "fake")
+    assert run_service("labeler", LabelerSettings, never, []) == 2
+    assert "did you mean RLAIFV_LABELER_BACKEND?" in capsys.readouterr().err
 
 
 async def test_reflection_lists_the_service_with_health() -> None:
