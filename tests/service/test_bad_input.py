@@ -61,6 +61,7 @@ BAD_ITEMS = {
     "other digest": (ask("bad", records_pb2.Image(data=IMAGE.data, sha256="0" * 64)), PRECONDITION, "sha256"),
     "file of the server": (ask("bad", records_pb2.Image(uri="file:///etc/passwd")), INVALID, "outside the folders"),
     "address": (ask("bad", records_pb2.Image(uri="http://localhost/x.png")), INVALID, "http is not allowed"),
+    "20,000 px": (ask("bad", records_pb2.Image(data=picture(size=(20_000, 1)).data)), TOO_LARGE, "16384 px a side"),
     "no questions": (ask("bad", questions=()), INVALID, "questions = '0 questions'"),
     "an empty question": (ask("bad", questions=("Is it red?", "  ")), INVALID, "questions[1]"),
     "too many questions": (ask("bad", questions=("a?",) * 4097), INVALID, "give 1 to 4096"),
@@ -80,6 +81,11 @@ async def test_a_bad_item_fails_alone_and_says_why(labeler: grpc.aio.Channel, na
     for neighbour in ("before", "after"):
         assert found[neighbour].status.code == OK
         assert len(found[neighbour].verdicts) == 1
+
+
+async def test_the_smallest_picture_is_one(labeler: grpc.aio.Channel) -> None:
+    tiny = records_pb2.Image(data=picture(size=(1, 1)).data)
+    assert (await stream(labeler, ASK, [ask("a", tiny)], labeler_pb2.AskQuestionsResponse))["a"].status.code == OK
 
 
 async def test_bytes_that_are_no_message_at_all_fail_alone(labeler: grpc.aio.Channel) -> None:
