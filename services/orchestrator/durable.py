@@ -185,6 +185,13 @@ class DbosEngine:
     async def _loop(self, name: str, attempt: int) -> None:
         context = await self._contexts.open(name, attempt)
         if await self._contexts.enter(name, attempt, RunPhase.RUNNING):
+            # Now, for DBOS looks for new queues only once a second.
+            await DBOS.register_queue_async(
+                _shard_queue(name),
+                worker_concurrency=context.run.shards_in_flight,
+                polling_interval_sec=_POLLING_S,
+                on_conflict="always_update",
+            )
             await run_loop(context, _DbosSteps(self._shard))
             await self._end(name, attempt, RunPhase.DONE, "")
 
@@ -203,11 +210,7 @@ class _DbosSteps:
         return _entry(await _step(name, make))
 
     async def shards(self, context: RunContext, iteration: int, start: Checkpoint, shards: Sequence[int]) -> None:
-        queue = f"rlaifv.shards.{context.name}"
-        in_flight = context.run.shards_in_flight
-        await DBOS.register_queue_async(
-            queue, worker_concurrency=in_flight, polling_interval_sec=_POLLING_S, on_conflict="always_update"
-        )
+        queue, in_flight = _shard_queue(context.name), context.run.shards_in_flight
         waiting: deque[Any] = deque()
         try:
             for shard in shards:
@@ -250,6 +253,10 @@ def _entry(result: Json) -> Entry:
     if "error" in result:
         raise getattr(errors, result["error"])(result["message"])
     return entry_from_dict(result)
+
+
+def _shard_queue(name: str) -> str:
+    return f"rlaifv.shards.{name}"
 
 
 def _run_id(name: str, attempt: int) -> str:
