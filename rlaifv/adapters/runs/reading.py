@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from rlaifv.adapters.runs.run_file import RunFile
 from rlaifv.core.errors import InvalidInput, NotFound
+from rlaifv.core.scoring import Aggregate
 
 MAX_RUN_FILE_BYTES = 1 << 20
 """A run file is settings, not data."""
@@ -45,14 +46,25 @@ def parse_run_file(text: str, base_folder: Path, source: str = "run file") -> Ru
         messages = [_explain(error, lines, source) for error in exc.errors()]
         raise InvalidInput("\n".join(messages)) from exc
     run = _resolve(run, base_folder)
-    # The hyper-parameters' own rules (an even batch) hold for every iteration: find out now.
-    run.training.hyperparameters(seed=0)
+    _check_together(run)
     return run
 
 
 def dump_run_file(run: RunFile) -> str:
     """YAML text of which `parse_run_file` makes an equal run file."""
     return yaml.safe_dump(run.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _check_together(run: RunFile) -> None:
+    """What no single field shows."""
+    run.training.hyperparameters(seed=0)
+    difference = run.pair_rule.min_score_difference
+    if run.aggregate is Aggregate.RATE and difference >= 1:
+        raise InvalidInput.field(
+            "pair_rule.min_score_difference",
+            difference,
+            "with aggregate 'rate' scores are between -1 and 0; give a difference under 1, for example 0.25",
+        )
 
 
 def _load(text: str, source: str) -> tuple[dict[str, Any], dict[tuple[str | int, ...], int]]:

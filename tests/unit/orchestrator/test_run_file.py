@@ -13,6 +13,7 @@ from rlaifv.core.pairs import PairRule
 from rlaifv.core.scoring import Aggregate
 from rlaifv.core.training import Hyperparameters
 from rlaifv.core.verdicts import VerdictRule
+from services.orchestrator.run_file_page import README, page
 
 SMALL = """\
 name: first-run
@@ -64,6 +65,10 @@ def test_a_written_run_file_reads_back_the_same() -> None:
         ("seed: one\n", "run.yaml:7: seed = 'one': Input should be a valid integer"),
         ("sampling: 3\n", "run.yaml:7: sampling = 3: Input should be a valid dictionary"),
         ("name: second\n", "run.yaml:7: name: given twice, first in line 1"),
+        (
+            "aggregate: rate\n",
+            "pair_rule.min_score_difference = 1.0: with aggregate 'rate' scores are between -1 and 0",
+        ),
         ("iterations: [\n", "run.yaml:8: not YAML:"),
         (
             "training: {batch_size: 3, micro_batch_size: 2}\n",
@@ -121,6 +126,11 @@ def test_the_digest_is_of_what_results_depend_on() -> None:
     moved = parse_run_file(SMALL + "services: {policy: 'a:1'}\nshards_in_flight: 9\n", Path("/base"))
     other = parse_run_file(SMALL + "seed: 1\n", Path("/base"))
     assert run.digest == moved.digest != other.digest
+
+
+def test_the_readme_lists_every_field_as_it_is() -> None:
+    readme = README.read_text("utf-8")
+    assert page(readme) == readme, "run python -m services.orchestrator.run_file_page"
 
 
 def sections(model: type[Section]) -> set[type[Section]]:
