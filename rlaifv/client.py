@@ -70,7 +70,7 @@ class Labeler:
     """
 
     def __init__(self, target: str, *, timeout_s: float = 60.0) -> None:
-        self._target = target
+        self._service = f"the labeler at {target}"
         self._timeout_s = timeout_s
         self._channel = grpc.insecure_channel(target, options=client_options())
         self._stub = LabelerServiceStub(self._channel)
@@ -88,7 +88,7 @@ class Labeler:
         try:
             response = self._stub.RankAnswers(request, timeout=self._timeout_s)
         except grpc.RpcError as exc:
-            raise translate(exc, self._target) from exc
+            raise translate(exc, self._service) from exc
         return convert.ranking_from_response(response)
 
     def ask(self, image: ImageInput, questions: Sequence[str]) -> tuple[Verdict, ...]:
@@ -112,11 +112,11 @@ class Labeler:
         try:
             response: Any = next(call, None)
         except grpc.RpcError as exc:
-            raise translate(exc, self._target) from exc
+            raise translate(exc, self._service) from exc
         finally:
             call.cancel()
         if response is None:
-            raise BackendFailed(f"the service at {self._target} ended the call without an answer")
+            raise BackendFailed(f"{self._service} ended the call without an answer")
         error = status_from_proto(response.status)
         if error is not None:
             raise error

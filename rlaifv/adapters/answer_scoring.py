@@ -17,13 +17,12 @@ _QUESTIONS_AT_ONCE: Final = 4096
 
 
 class AnswerScoring:
-    """Scores and ranks answers. `labeler_version` and `decomposer_version` are stamped on answers without a claim."""
+    """Scores and ranks answers. `labeler_version` is stamped on answers without a claim."""
 
-    def __init__(self, decomposer: Decomposer, labeler: Labeler, labeler_version: str, decomposer_version: str) -> None:
+    def __init__(self, decomposer: Decomposer, labeler: Labeler, labeler_version: str) -> None:
         self._decomposer = decomposer
         self._labeler = labeler
         self._labeler_version = labeler_version
-        self._decomposer_version = decomposer_version
 
     async def score(self, image: Image, prompt: str, answer: str, rule: ScoringRule) -> ScoredAnswer:
         """One answer; raises the decomposer's or the labeler's error."""
@@ -67,7 +66,7 @@ class AnswerScoring:
             claims=claims,
             score=score_of(claims, rule.aggregate),
             labeler_version=claims[0].verdict.labeler_version if claims else self._labeler_version,
-            decomposer_version=found.version or self._decomposer_version,
+            decomposer_version=found.version,
         )
 
 

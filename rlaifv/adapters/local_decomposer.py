@@ -45,7 +45,7 @@ class LocalDecomposer:
     """Divides in one thread; over `max_queue` answers that wait are Overloaded. Use it in one event loop."""
 
     def __init__(self, divider: Divider, max_queue: int = 4096) -> None:
-        self.version = divider.version
+        self._version = divider.version
         self._divide = divider.divide
         self._max_queue = max_queue
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="decompose")
@@ -63,6 +63,10 @@ class LocalDecomposer:
             for one in tasks:
                 one.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def version(self) -> str:
+        """Name and version of what divides."""
+        return self._version
 
     def activity(self) -> Activity:
         """For metrics."""

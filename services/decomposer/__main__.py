@@ -28,7 +28,7 @@ async def load(settings: DecomposerSettings, server: ServiceServer, registry: Co
     from services.decomposer.servicer import DecomposerServicer
 
     decomposer = LocalDecomposer(await divider(settings.backend), settings.max_queue)
-    ModelMetrics(registry).serves(decomposer.version)
+    ModelMetrics(registry).serves(await decomposer.version())
     QueueCollector(registry, decomposer.activity)
     servicer = DecomposerServicer(
         decomposer,

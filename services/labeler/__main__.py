@@ -44,11 +44,11 @@ async def load(settings: LabelerSettings, server: ServiceServer, registry: Colle
     ModelMetrics(registry).serves(backend.checkpoint.digest)
     servicer = LabelerServicer(
         backend.labeler,
-        AnswerScoring(decomposer, backend.labeler, backend.checkpoint.digest, decomposer.version),
+        AnswerScoring(decomposer, backend.labeler, backend.checkpoint.digest),
         backend.checkpoint,
+        decomposer.version,
         server.metrics,
         LabelerMetrics(registry),
-        decomposer_version=decomposer.version,
         max_in_flight=settings.max_in_flight,
         max_image_bytes=settings.max_image_bytes,
         max_answer_bytes=settings.max_answer_bytes,

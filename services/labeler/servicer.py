@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from rlaifv.adapters.answer_scoring import AnswerScoring
@@ -28,10 +28,10 @@ class LabelerServicer(LabelerServiceServicer):
         labeler: Labeler,
         scoring: AnswerScoring,
         checkpoint: Checkpoint,
+        decomposer_version: Callable[[], Awaitable[str]],
         calls: CallMetrics,
         metrics: LabelerMetrics,
         *,
-        decomposer_version: str,
         max_in_flight: int,
         max_image_bytes: int,
         max_answer_bytes: int,
@@ -41,11 +41,8 @@ class LabelerServicer(LabelerServiceServicer):
         self._metrics = metrics
         self._max_image_bytes = max_image_bytes
         self._max_answer_bytes = max_answer_bytes
-        self._versions = pb.GetLabelerResponse(
-            checkpoint=checkpoint_to_proto(checkpoint),
-            prompt_version=PROMPT_VERSION,
-            decomposer_version=decomposer_version,
-        )
+        self._checkpoint = checkpoint
+        self._decomposer_version = decomposer_version
         self._questions = ItemStream(
             method="AskQuestions",
             handle=self._ask,
@@ -79,7 +76,11 @@ class LabelerServicer(LabelerServiceServicer):
         return convert.ranking_to_response(ranking)
 
     async def GetLabeler(self, request: pb.GetLabelerRequest, context: Any) -> pb.GetLabelerResponse:
-        return self._versions
+        return pb.GetLabelerResponse(
+            checkpoint=checkpoint_to_proto(self._checkpoint),
+            prompt_version=PROMPT_VERSION,
+            decomposer_version=await self._decomposer_version(),
+        )
 
     async def _ask(self, request: pb.AskQuestionsRequest) -> pb.AskQuestionsResponse:
         verdicts = await only(self._labeler.ask([convert.questions_from_proto(request, self._max_image_bytes)]))

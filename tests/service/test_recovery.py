@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from rlaifv.adapters.fake.folders import write_checkpoint
 from rlaifv.adapters.remote.connection import Patience
-from rlaifv.adapters.remote.labeler import RemoteLabeler
+from rlaifv.adapters.remote.labeler import AnswerToScore, RemoteLabeler
 from rlaifv.adapters.remote.policy import RemotePolicy
 from rlaifv.adapters.remote.trainer import RemoteTrainer
 from rlaifv.core.candidates import Prompt
@@ -20,6 +21,7 @@ from rlaifv.core.errors import BackendFailed, InvalidInput, TooLarge, Unavailabl
 from rlaifv.core.images import Image
 from rlaifv.core.training import TrainingJob, TrainingPhase
 from rlaifv.ports.services import Generation, Questions
+from services.decomposer.settings import DecomposerSettings
 from services.labeler.settings import LabelerSettings
 from services.policy.settings import PolicySettings
 from services.trainer.settings import TrainerSettings
@@ -77,7 +79,7 @@ async def test_patience_ends_with_words_on_what_to_do() -> None:
     async with serving(LABELER) as server:
         target = server.target
     labeler = RemoteLabeler(target, patience_s=0.3)
-    with pytest.raises(Unavailable, match=rf"the service at {target} cannot be reached: is it running\?"):
+    with pytest.raises(Unavailable, match=rf"the labeler at {target} cannot be reached: is it running\?"):
         await collected(labeler.ask([Questions(id="a", image=picture(), questions=("Is it red?",))]))
     with pytest.raises(Unavailable, match="cannot be reached"):
         await labeler.versions()
@@ -153,3 +155,22 @@ async def test_patience_pauses_longer_each_time_and_starts_anew_when_something_m
     assert 2 <= pauses <= 6
     patience.moved()
     await patience.pause(BackendFailed("away again"))
+
+
+async def test_a_labeler_whose_decomposer_is_away_still_answers_questions() -> None:
+    question = Questions(id="a", image=picture(), questions=("Is it red?",))
+    answer = AnswerToScore(id="a", image=picture(), answer="There is a car.")
+    async with serving(DecomposerSettings(backend="fake", drain_s=0)) as decomposer:
+        settings = LABELER.model_copy(
+            update={"decomposer": "remote", "decomposer_target": decomposer.target, "decomposer_patience_s": 0.2}
+        )
+        async with AsyncExitStack() as stack:
+            server = await stack.enter_async_context(serving(settings))
+            labeler = RemoteLabeler(server.target, patience_s=0)
+            stack.push_async_callback(labeler.close)
+            scored = (await collected(labeler.score([answer])))["a"].unwrap()
+            assert scored.decomposer_version == (await labeler.versions()).decomposer_version == "fake-sentences/1"
+            await decomposer.stop()
+            with pytest.raises(Unavailable, match=f"the decomposer at {decomposer.target}"):
+                await collected(labeler.score([answer]))
+            assert (await collected(labeler.ask([question])))["a"].error is None

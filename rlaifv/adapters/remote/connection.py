@@ -67,10 +67,11 @@ class Patience:
 
 
 class Connection:
-    """A channel to `target` ("host:port"), opened at first use inside the running loop."""
+    """A channel to the service `name` at `target` ("host:port"), opened at first use inside the running loop."""
 
-    def __init__(self, target: str, *, patience_s: float, timeout_s: float) -> None:
-        self.target = target
+    def __init__(self, name: str, target: str, *, patience_s: float, timeout_s: float) -> None:
+        self.service = f"the {name} at {target}"
+        self._target = target
         self.patience_s = patience_s
         self.timeout_s = timeout_s
         self._channel: grpc.aio.Channel | None = None
@@ -78,7 +79,7 @@ class Connection:
     @property
     def channel(self) -> grpc.aio.Channel:
         if self._channel is None:
-            self._channel = open_channel(self.target)
+            self._channel = open_channel(self._target)
         return self._channel
 
     async def call(
@@ -102,7 +103,7 @@ class Connection:
 
     def translated(self, error: grpc.aio.AioRpcError) -> RlaifvError:
         """Our error for a failed call to this service."""
-        return translate(error, self.target)
+        return translate(error, self.service)
 
     async def close(self) -> None:
         """Close the channel; calls in flight end."""
@@ -111,21 +112,21 @@ class Connection:
             self._channel = None
 
 
-def translate(error: FailedCall, target: str) -> RlaifvError:
-    """Our error for a failed call: the service's own words, or where it said nothing, what gRPC found."""
+def translate(error: FailedCall, service: str) -> RlaifvError:
+    """Our error for a failed call to `service` ("the labeler at host:port"): its own words, or else what gRPC found."""
     code, details = error.code(), error.details() or ""
     ours = any(key == RETRY_AFTER_KEY for key, _ in error.trailing_metadata() or ())
     if code is grpc.StatusCode.UNAVAILABLE and not ours:
-        return Unavailable(f"the service at {target} cannot be reached: is it running? ({details})")
+        return Unavailable(f"{service} cannot be reached: is it running? ({details})")
     if code is grpc.StatusCode.CANCELLED:
         # Our own cancellation is asyncio.CancelledError, so this came from a server that shut down.
-        return Unavailable(f"the service at {target} broke off the call: try again")
-    if code is grpc.StatusCode.INTERNAL and details == _WRITE_LOST:
-        return Unavailable(f"the service at {target} broke off the stream: try again")
+        return Unavailable(f"{service} broke off the call: try again")
+    if code is grpc.StatusCode.INTERNAL and (details == _WRITE_LOST or "RST_STREAM" in details):
+        return Unavailable(f"{service} broke off the stream: try again")
     if code is grpc.StatusCode.UNIMPLEMENTED:
-        return from_status(code, f"the service at {target} does not offer this call: is it the right one?")
+        return from_status(code, f"{service} does not offer this call: is it the right one?")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return from_status(code, f"the service at {target} did not answer in time: allow it more")
+        return from_status(code, f"{service} did not answer in time: allow it more")
     return from_status(code, details)
 
 

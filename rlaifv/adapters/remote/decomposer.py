@@ -17,9 +17,6 @@ from rlaifv.rpc.convert.claims import answer_to_proto, decomposition_from_respon
 class RemoteDecomposer:
     """A decomposer service at `target` ("host:port"); one that is away is waited for up to `patience_s`."""
 
-    version = "remote"
-    """Every decomposition carries the service's own version; this stands where there is none."""
-
     def __init__(
         self,
         target: str,
@@ -29,7 +26,7 @@ class RemoteDecomposer:
         stall_s: float = 600.0,
         window: int = 64,
     ) -> None:
-        self._connection = Connection(target, patience_s=patience_s, timeout_s=timeout_s)
+        self._connection = Connection("decomposer", target, patience_s=patience_s, timeout_s=timeout_s)
         self._items: ItemCalls[Answer, pb.DecomposeResponse, Decomposition] = ItemCalls(
             connection=self._connection,
             method=lambda channel: DecomposerServiceStub(channel).Decompose,
@@ -42,6 +39,11 @@ class RemoteDecomposer:
 
     def decompose(self, answers: Sequence[Answer]) -> AsyncIterator[Outcome[Decomposition]]:
         return self._items.outcomes(answers)
+
+    async def version(self) -> str:
+        """Name and version of what divides there; found by dividing a word."""
+        (outcome,) = [outcome async for outcome in self.decompose([Answer(id="version", text="Hello.")])]
+        return outcome.unwrap().version
 
     async def close(self) -> None:
         """Close the connection."""

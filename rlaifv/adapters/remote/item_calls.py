@@ -60,7 +60,7 @@ class ItemCalls(Generic[Item, Res, Value]):
         patience = Patience(self.connection.patience_s)
         while waiting:
             trouble: RlaifvError = Unavailable(
-                f"the service at {self.connection.target} left {len(waiting)} item(s) without an answer"
+                f"{self.connection.service} left {len(waiting)} item(s) without an answer"
             )
             try:
                 async with aclosing(self._stream(list(waiting.values()))) as responses:
@@ -99,9 +99,7 @@ class ItemCalls(Generic[Item, Res, Value]):
         try:
             return Outcome(item_id=response.item_id, value=self.read(response))
         except RlaifvError as unreadable:
-            message = (
-                f"the service at {self.connection.target} gave an answer that cannot be read: {unreadable.message}"
-            )
+            message = f"{self.connection.service} gave an answer that cannot be read: {unreadable.message}"
             return Outcome(item_id=response.item_id, error=BackendFailed(message))
 
     async def _prepared_for_retry(self, patience: Patience) -> None:
@@ -128,7 +126,7 @@ class ItemCalls(Generic[Item, Res, Value]):
             raise self.connection.translated(exc) from exc
         except TimeoutError as exc:
             raise DeadlineExceeded(
-                f"the service at {self.connection.target} said nothing for {self.stall_s:g} s: it may hang"
+                f"{self.connection.service} said nothing for {self.stall_s:g} s: it may hang"
             ) from exc
         finally:
             call.cancel()

@@ -51,7 +51,7 @@ class RemoteLabeler:
         stall_s: float = 600.0,
         window: int = 64,
     ) -> None:
-        self._connection = Connection(target, patience_s=patience_s, timeout_s=timeout_s)
+        self._connection = Connection("labeler", target, patience_s=patience_s, timeout_s=timeout_s)
         self._questions: ItemCalls[Questions, pb.AskQuestionsResponse, tuple[Verdict, ...]] = ItemCalls(
             connection=self._connection,
             method=lambda channel: LabelerServiceStub(channel).AskQuestions,

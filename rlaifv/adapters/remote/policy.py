@@ -37,7 +37,7 @@ class RemotePolicy:
         stall_s: float = 600.0,
         window: int = 64,
     ) -> None:
-        self._connection = Connection(target, patience_s=patience_s, timeout_s=timeout_s)
+        self._connection = Connection("policy", target, patience_s=patience_s, timeout_s=timeout_s)
         self._load_timeout_s = load_timeout_s
         self._loaded: Checkpoint | None = None
         self._items: ItemCalls[Generation, pb.GenerateResponse, tuple[Candidate, ...]] = ItemCalls(

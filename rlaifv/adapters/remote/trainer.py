@@ -25,7 +25,7 @@ class RemoteTrainer:
     """
 
     def __init__(self, target: str, *, patience_s: float = 120.0, timeout_s: float = 30.0) -> None:
-        self._connection = Connection(target, patience_s=patience_s, timeout_s=timeout_s)
+        self._connection = Connection("trainer", target, patience_s=patience_s, timeout_s=timeout_s)
         self._started: dict[str, TrainingJob] = {}
 
     async def start(self, job: TrainingJob) -> None:
@@ -36,7 +36,7 @@ class RemoteTrainer:
         patience = Patience(self._connection.patience_s)
         over = False
         while not over:
-            trouble: RlaifvError = Unavailable(f"the trainer at {self._connection.target} ended its reports too early")
+            trouble: RlaifvError = Unavailable(f"{self._connection.service} ended its reports too early")
             call = self._stub.WatchTraining(pb.WatchTrainingRequest(job_id=job_id))
             try:
                 async for response in call:
