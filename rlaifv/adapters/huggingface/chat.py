@@ -18,6 +18,7 @@ from torch import Tensor
 from rlaifv.core.errors import InvalidInput
 
 _SENTINEL = "\ue000"
+_PER_TOKEN = {"input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +83,7 @@ class ChatFormat:
         raw = self._encode(rendered)
         at = _common(raw, full)
         tail = _common(raw[at:][::-1], full[at:][::-1])
-        inputs = {name: value for name, value in batch.items() if name not in ("input_ids", "attention_mask")}
+        inputs = {name: value for name, value in batch.items() if name not in _PER_TOKEN}
         return PreparedImage(
             inputs=inputs,
             at=at,

@@ -16,6 +16,7 @@ from transformers import Cache, PreTrainedModel
 from transformers.cache_utils import CacheLayerMixin
 
 from rlaifv.adapters.huggingface.attention import ROW_MULTIPLE, key_width, padded, use_row_exact_attention
+from rlaifv.adapters.huggingface.vision import token_kinds
 from rlaifv.core.errors import InvalidInput
 
 _SUPPORTED_LAYERS = {"full_attention", "sliding_attention"}
@@ -144,7 +145,8 @@ class Decoder:
                 f"prompt has {len(ids)} tokens with its image, the model takes under {self.context_tokens}: shorten it"
             )
         tokens = torch.tensor([ids], device=self.device)
-        output = self._body(input_ids=tokens, attention_mask=torch.ones_like(tokens), use_cache=True, **image)
+        kinds = token_kinds(self.model, tokens)
+        output = self._body(input_ids=tokens, attention_mask=torch.ones_like(tokens), use_cache=True, **kinds, **image)
         layers = output.past_key_values.layers
         shift = getattr(self._body, "rope_deltas", None)
         return Prefix(

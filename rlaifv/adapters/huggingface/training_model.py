@@ -21,6 +21,7 @@ from rlaifv.adapters.huggingface.export import save_model
 from rlaifv.adapters.huggingface.loading import LoadedModel
 from rlaifv.adapters.huggingface.training_data import PairData
 from rlaifv.adapters.huggingface.training_vision import TrainingVision, vision_tower
+from rlaifv.adapters.huggingface.vision import token_kinds
 from rlaifv.core.errors import InvalidInput
 from rlaifv.core.seeds import derive_seed
 from rlaifv.core.training import Hyperparameters, Lora, Precision
@@ -111,6 +112,7 @@ class TrainingModel:
                 input_ids=batch.ids.to(device),
                 attention_mask=batch.attention.to(device),
                 use_cache=False,
+                **token_kinds(self._model, batch.ids.to(device)),
                 **self._vision.arguments(images),
             )
             return answer_logprobs(output.last_hidden_state, batch, self._head)

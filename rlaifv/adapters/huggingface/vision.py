@@ -15,11 +15,14 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from rlaifv.adapters.huggingface.chat import PreparedImage, stack_inputs
+from rlaifv.core.errors import InvalidInput
 
 Value = TypeVar("Value")
+
+_HEAVY = {"last_hidden_state", "hidden_states", "attentions"}
+"""What a tower gives besides the features that the decoder takes."""
 
 FeatureKey = tuple[str, str]
 """(digest of the weights, sha256 of the picture)."""
@@ -30,33 +33,39 @@ class VisionEncoder:
 
     def __init__(self, model: PreTrainedModel) -> None:
         self._model = model
-        takes_features = "mm_encoder_outputs" in inspect.signature(model.forward).parameters
-        self.separable = takes_features and hasattr(model, "get_image_features")
-        self._arguments = (
+        self._accepted = set(inspect.signature(model.forward).parameters)
+        self.separable = "mm_encoder_outputs" in self._accepted and hasattr(model, "get_image_features")
+        self._wanted = (
             set(inspect.signature(model.get_image_features).parameters) if self.separable else frozenset[str]()
         )
 
     def encode(self, image: PreparedImage) -> dict[str, Any]:
         """Forward arguments for one picture: its features, or its pixels where the model cannot be split."""
-        if not self.separable:
-            return dict(self._on_device(image.inputs))
         inputs = self._on_device(image.inputs)
-        named = {name: value for name, value in inputs.items() if name in self._arguments}
+        if not self.separable:
+            return inputs
+        named = {name: value for name, value in inputs.items() if name in self._wanted}
         output = self._model.get_image_features(**named, return_dict=True)
-        slim = BaseModelOutputWithPooling(pooler_output=list(output.pooler_output))
-        return {"mm_encoder_outputs": {"image": slim}}
+        slim = {name: value for name, value in output.items() if name not in _HEAVY}
+        features = type(output)(**{**slim, "pooler_output": list(output.pooler_output)})
+        # What else describes the picture (its grid of patches …) the decoder may want too.
+        rest = {n: v for n, v in inputs.items() if not n.startswith("pixel_") and n in self._accepted}
+        return {"mm_encoder_outputs": {"image": features}, **rest}
 
     def join(self, encoded: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Forward arguments for a batch of sequences with one picture each, from those of the single pictures."""
+        tensors = {n: torch.cat([one[n] for one in encoded]) for n, v in encoded[0].items() if isinstance(v, Tensor)}
         if not self.separable:
-            names = encoded[0]
-            return {name: torch.cat([one[name] for one in encoded]) for name in names}
-        parts = [part for one in encoded for part in one["mm_encoder_outputs"]["image"].pooler_output]
-        return {"mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=parts)}}
+            return tensors
+        outputs = [one["mm_encoder_outputs"]["image"] for one in encoded]
+        if set(outputs[0].keys()) != {"pooler_output"}:
+            raise InvalidInput(f"model: features of several pictures cannot be joined ({', '.join(outputs[0].keys())})")
+        features = type(outputs[0])(pooler_output=[part for output in outputs for part in output.pooler_output])
+        return {"mm_encoder_outputs": {"image": features}, **tensors}
 
     def pixels(self, images: Sequence[PreparedImage]) -> dict[str, Any]:
         """Forward arguments that leave the vision tower to the forward pass itself (with gradients, if it learns)."""
-        return dict(self._on_device(stack_inputs(list(images))))
+        return self._on_device(stack_inputs(list(images)))
 
     def _on_device(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         device, dtype = self._model.device, self._model.dtype
@@ -113,3 +122,10 @@ def _tensors(value: Any) -> Iterator[Tensor]:
     elif isinstance(value, list | tuple):
         for part in value:
             yield from _tensors(part)
+
+
+def token_kinds(model: PreTrainedModel, ids: Tensor) -> dict[str, Tensor]:
+    """The forward argument that says which ids (sequences, tokens) are the picture's, for models that ask for it."""
+    if "mm_token_type_ids" not in inspect.signature(model.base_model.forward).parameters:
+        return {}
+    return {"mm_token_type_ids": (ids == model.config.image_token_id).int()}
