@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
+import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import TracebackType
 
@@ -16,7 +15,13 @@ from rlaifv.adapters.runs.records import RunRecord
 from rlaifv.core.errors import NotFound, Unavailable
 
 ROOT = Path(__file__).parents[2]
-_START_S = 60.0
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 class ServiceProcess:
@@ -24,19 +29,17 @@ class ServiceProcess:
 
     def __init__(self, name: str, folder: Path, settings: dict[str, str]) -> None:
         self.name = name
-        self._ports_file = folder / f"{name}.ports.json"
         self._log = folder / f"{name}.log"
-        self._settings = {"ports_file": str(self._ports_file), "drain_s": "1", **settings}
+        self._settings = {"drain_s": "1", **settings}
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = 0
+        self.port = free_port()
 
     @property
     def target(self) -> str:
         return f"127.0.0.1:{self.port}"
 
     def begin(self) -> None:
-        """Start the process; `wait` waits for its port."""
-        self._ports_file.unlink(missing_ok=True)
+        """Start the process; it takes calls some time later."""
         prefix = f"RLAIFV_{self.name.upper()}_"
         settings = self._settings | {"port": str(self.port)}
         environment = os.environ | {f"{prefix}{key.upper()}": value for key, value in settings.items()}
@@ -48,16 +51,6 @@ class ServiceProcess:
                 stdout=log,
                 stderr=log,
             )
-
-    def wait(self) -> None:
-        """Until the port is bound."""
-        deadline = time.monotonic() + _START_S
-        while not self._ports_file.exists():
-            assert self._process is not None
-            assert self._process.poll() is None, self.log()
-            assert time.monotonic() < deadline, self.log()
-            time.sleep(0.02)
-        self.port = json.loads(self._ports_file.read_text())["grpc"]
 
     def kill(self) -> None:
         """SIGKILL, as a power cut."""
@@ -72,10 +65,9 @@ class ServiceProcess:
         return self._process.wait(timeout=20)
 
     def restart(self) -> None:
-        """Kill it and start it again."""
+        """Kill it and start it again; nobody waits until it is up."""
         self.kill()
         self.begin()
-        self.wait()
 
     def log(self) -> str:
         """The end of its log."""
@@ -95,20 +87,14 @@ class Services:
             "labeler": fake | {"decomposer": "fake"},
             "trainer": {"backend": "fake", "fake_step_ms": str(step_ms), "fake_steps": "5"},
         }
-        self._folder = folder
         self.processes = {name: ServiceProcess(name, folder, values) for name, values in settings.items()}
+        targets = {f"{name}_target": process.target for name, process in self.processes.items()}
+        self.orchestrator = ServiceProcess("orchestrator", folder, {"runs_folder": str(self.runs), **targets})
+        self.processes["orchestrator"] = self.orchestrator
 
     def __enter__(self) -> Services:
         for process in self.processes.values():
             process.begin()
-        for process in self.processes.values():
-            process.wait()
-        targets = {f"{name}_target": process.target for name, process in self.processes.items()}
-        settings = {"runs_folder": str(self.runs), **targets}
-        self.orchestrator = ServiceProcess("orchestrator", self._folder, settings)
-        self.processes["orchestrator"] = self.orchestrator
-        self.orchestrator.begin()
-        self.orchestrator.wait()
         return self
 
     def __exit__(

@@ -102,44 +102,26 @@ def assert_as_undisturbed(services: Services, world: Path) -> None:
     assert rounds(services.runs / "tiny") == rounds(undisturbed)
 
 
-def test_the_orchestrator_is_killed_in_every_stage(world: Path, tmp_path: Path) -> None:
+def test_killed_in_every_stage_the_run_ends_as_if_nothing_had_happened(world: Path, tmp_path: Path) -> None:
     chance = random.Random(20240527)
-    points = [
-        (0, "evaluating"),
-        (1, "collecting"),
-        (1, "pairing"),
-        (1, "training"),
-        (1, "validating"),
-        (1, "evaluating"),
-        (2, "collecting"),
+    kills = [
+        (1, "collecting", ["labeler", "decomposer"]),
+        (1, "collecting", ["orchestrator"]),
+        (1, "pairing", ["orchestrator"]),
+        (1, "training", ["orchestrator", "trainer"]),
+        (1, "validating", ["policy", "orchestrator"]),
+        (1, "evaluating", ["orchestrator"]),
+        (2, "collecting", ["policy"]),
     ]
     with Services(tmp_path, latency_ms=30, step_ms=100) as services:
         asyncio.run(begin(services, world))
-        for iteration, stage in points:
+        for iteration, stage, names in kills:
             wait_for(services, iteration, stage)
-            time.sleep(chance.uniform(0.0, 0.02 if stage == "pairing" else 0.3))
-            if stage == "validating":
-                # A polite end must be survived as well as a rude one.
-                assert services.orchestrator.terminate() == 0, services.orchestrator.log()
-            services.orchestrator.restart()
-        wait_for_end(services)
-        assert_as_undisturbed(services, world)
-
-
-def test_every_service_is_killed_at_work(world: Path, tmp_path: Path) -> None:
-    chance = random.Random(2405)
-    points = [
-        (1, "collecting", "labeler"),
-        (1, "collecting", "decomposer"),
-        (1, "training", "trainer"),
-        (1, "validating", "policy"),
-        (2, "collecting", "policy"),
-    ]
-    with Services(tmp_path, latency_ms=30, step_ms=100) as services:
-        asyncio.run(begin(services, world))
-        for iteration, stage, name in points:
-            wait_for(services, iteration, stage)
-            time.sleep(chance.uniform(0.0, 0.15))
-            services.processes[name].restart()
+            time.sleep(chance.uniform(0.0, 0.02 if stage == "pairing" else 0.2))
+            for name in names:
+                if (name, stage) == ("orchestrator", "evaluating"):
+                    # A polite end must be survived as well as a rude one.
+                    assert services.orchestrator.terminate() == 0, services.orchestrator.log()
+                services.processes[name].restart()
         wait_for_end(services)
         assert_as_undisturbed(services, world)
