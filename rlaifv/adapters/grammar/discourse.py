@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rlaifv.adapters.grammar.lexicon import nouns, words
 from rlaifv.adapters.grammar.propositions import Form, Mention, Pronoun, Proposition, Reading, Reference
@@ -30,6 +30,7 @@ class Discourse:
 
     def __init__(self) -> None:
         self._recent: deque[tuple[Mention, ...]] = deque(maxlen=_REMEMBERED_SENTENCES)
+        self._earlier: deque[tuple[Mention, ...]] = deque(maxlen=_REMEMBERED_SENTENCES)
         self._known: set[str] = set()
         self._short_names: set[str] = set()
         self._subjects: tuple[Pronoun, ...] = ()
@@ -37,6 +38,8 @@ class Discourse:
     def start_passage(self) -> None:
         """A new paragraph or list item: "the table" need no longer be the coffee table of the last one."""
         self._short_names.clear()
+        self._earlier.extendleft(reversed(self._recent))
+        self._recent.clear()
 
     def word(self, reading: Reading) -> list[tuple[Proposition, str, str]]:
         """The claims of one sentence as (proposition, text, question); those about an unknown "it" are left out."""
@@ -47,10 +50,11 @@ class Discourse:
             if sentence is not None:
                 worded.append((proposition, *sentence))
         if reading.mentions:
-            self._recent.appendleft(reading.mentions)
+            self._recent.appendleft(tuple(self._with_owner(m, reading.mentions) for m in reading.mentions))
         present = [m for m in reading.mentions if not m.absent]
-        self._known |= {m.noun for m in present}
-        self._short_names |= {_short_name(m) for m in present}
+        claimed = {p.subject for p in reading.propositions if is_existence(p) and not p.negated}
+        self._known |= {m.noun for number, m in enumerate(reading.mentions) if number in claimed}
+        self._short_names |= {name for m in present for name in (m.noun, _short_name(m))}
         return worded
 
     def _sentence(self, proposition: Proposition, mentions: tuple[Mention, ...]) -> tuple[str, str] | None:
@@ -76,6 +80,10 @@ class Discourse:
         quantity = " ".join(p for p in proposition.rest if isinstance(p, str))
         return existence(mention, quantity, proposition.negated)
 
+    def _with_owner(self, mention: Mention, mentions: tuple[Mention, ...]) -> Mention:
+        """The mention as later sentences need it: they do not know its neighbours by number."""
+        return replace(mention, possessor=None, owner=self._owner(mention.possessor, mentions, None))
+
     def _is_known(self, mention: Mention) -> bool:
         return mention.noun in self._known or mention.noun in self._short_names
 
@@ -87,7 +95,9 @@ class Discourse:
             return None
         if isinstance(reference, Pronoun) and reference.text == "both":
             return Phrase(f"both {mention.noun}", True)
-        owner = self._owner(mention.possessor, mentions, subject) if mention.possessor not in (None, reference) else ""
+        owner = mention.owner
+        if mention.possessor != reference:
+            owner = owner or self._owner(mention.possessor, mentions, subject)
         return Phrase(definite(mention, owner), mention.plural)
 
     def _owner(self, owner: Reference | None, mentions: tuple[Mention, ...], subject: Mention | None) -> str:
@@ -112,8 +122,13 @@ class Discourse:
         found = _best(pronoun.text, earlier)
         if found is not None:
             return found
-        prominent = (tuple(m for m in sentence if m.prominent) for sentence in self._recent)
-        return next((m for c in (*prominent, *self._recent) if (m := _best(pronoun.text, c)) is not None), None)
+        for remembered in (self._recent, self._earlier):
+            prominent = (tuple(m for m in sentence if m.prominent) for sentence in remembered)
+            for candidates in (*prominent, *remembered):
+                found = _best(pronoun.text, candidates)
+                if found is not None:
+                    return found
+        return None
 
 
 def _alike(one: str, other: str) -> bool:

@@ -124,13 +124,17 @@ class Parser:
         """Whether a lower-case word or its base form is in the English vocabulary."""
         return any(b in vocabulary for b in _bases(word) for vocabulary in (self._nouns, self._verbs, self._others))
 
-    def parse(self, sentences: Iterable[str]) -> Iterator[Parse]:
+    def parse(self, sentences: Iterable[str]) -> list[Parse]:
         """One parse per sentence, in order; a sentence's parse does not depend on its neighbours."""
         texts = list(sentences)
-        cut = [disguise(text, self._tokens, self._ambiguous) for text in texts]
-        docs = (self._document(pieces) for pieces in cut)
-        for text, pieces, doc in zip(texts, cut, self._nlp.pipe(docs, batch_size=64), strict=True):
-            yield Parse(text, tuple(self._word(token, piece) for token, piece in zip(doc, pieces, strict=True)))
+        # Outside a memory zone spaCy keeps every new word for ever, and a service reads new words all the time.
+        with self._nlp.memory_zone():
+            cut = [disguise(text, self._tokens, self._ambiguous) for text in texts]
+            docs = self._nlp.pipe((self._document(pieces) for pieces in cut), batch_size=64)
+            return [
+                Parse(text, tuple(self._word(token, piece) for token, piece in zip(doc, pieces, strict=True)))
+                for text, pieces, doc in zip(texts, cut, docs, strict=True)
+            ]
 
     def _document(self, pieces: list[Piece]) -> Any:
         starts = [p.start for p in pieces[1:]] + [-1]

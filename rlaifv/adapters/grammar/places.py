@@ -46,6 +46,8 @@ class Place:
     @property
     def is_of_subject(self) -> bool:
         """Whether it says where the subject is even after an object: "riding a horse on the beach", not "... on the plate"."""
+        if self.is_direction:
+            return False
         if self.region or self.prep.lower not in ("in", "on", "at", "inside"):
             return True
         settings = nouns.GROUNDS if self.prep.lower == "on" else nouns.SETTINGS

@@ -222,11 +222,11 @@ def _act(draft: Draft, verb: Word, subject: Subject, phrase: VerbPhrase, negated
 
 def _own_places(verb: Word, said: VerbPhrases) -> tuple[Place, ...]:
     """The places of the verb that are the subject's, too."""
-    if not said.phrases[0].has_object:
-        return tuple(p for p in said.places if not p.is_direction or said.phrases[0].stative)
-    if verb.lemma in verbs.PLACED_OBJECT:
-        return tuple(p for p in said.places if p.region)
-    return tuple(p for p in said.places if p.is_of_subject and not p.is_direction)
+    first = said.phrases[0]
+    if not first.has_object:
+        return tuple(p for p in said.places if not p.is_direction or first.stative)
+    placed = verb.lemma in verbs.PLACED_OBJECT
+    return tuple(p for p in said.places if p.region or p.prep.index < verb.index or (not placed and p.is_of_subject))
 
 
 def _is_alive(draft: Draft, subject: Subject) -> bool:

@@ -31,6 +31,7 @@ class Mention:
     mass: bool = False
     proper: bool = False
     possessor: Reference | None = None
+    owner: str = ""
     fixed: str = ""
     prominent: bool = False
     absent: bool = False

@@ -60,6 +60,8 @@ def test_types(decomposer: GrammarDecomposer) -> None:
         ("A cat sleeps. Its tail is long.", "The cat's tail is long.", "Its tail is long"),
         ("There is a table with a vase on it.", "The vase is on the table.", "a vase on it"),
         ("Two dogs run. Both are wet.", "Both dogs are wet.", "Both are wet"),
+        ("The man's hat is green. It is wet.", "The man's hat is wet.", "It is wet"),
+        ("A cat has a bell around its neck.", "The bell is around the cat's neck.", "a bell around its neck"),
         ("A dog is on a mat.\n\nIt is wet.", "The dog is wet.", "It is wet"),
     ],
 )

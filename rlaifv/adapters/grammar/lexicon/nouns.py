@@ -171,8 +171,8 @@ SETTINGS = words("""
     desert dock driveway factory farm field forest garage garden grass gym hall hallway harbor hill hotel house
     intersection island kitchen lake library lobby market meadow mountain museum ocean office park parking-lot
     pasture path patio pier plaza platform playground pool porch restaurant river road roof room sand school sea
-    shop sidewalk slope snow square stadium stage station store stream street town track trail train tunnel village
-    water woods yard zoo
+    shop sidewalk slope snow square stable stadium stage station store stream street town track trail train tunnel
+    village water woods yard zoo
 """)
 """Where somebody is who does something there."""
 
