@@ -86,7 +86,9 @@ def legend_below(axes: Any, columns: int) -> None:
     """The legend under the axes, where it hides no data."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        axes.figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=1.4)
+        axes.figure.legend(
+            handles, labels, loc="outside lower center", ncols=columns, handlelength=1.3, columnspacing=1.1
+        )
 
 
 def settle(figure: Figure) -> None:

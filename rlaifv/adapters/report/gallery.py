@@ -71,11 +71,11 @@ def worst(run: RunResult) -> list[Exhibit]:
 
 
 def truth_in_words(scene: str) -> str:
-    """ "2 red cars" style list of what is really there; "" where the annotation is of another kind."""
+    """For example "2 × red car (left)"; a list of what is really there; "" where the annotation is of another kind."""
     try:
         objects = json.loads(scene)["objects"]
         return ", ".join(
-            " ".join(map(str, [o["count"], o["colour"], o["kind"], _places(o.get("positions") or ())])).strip()
+            " ".join(map(str, [f"{o['count']} ×", o["colour"], o["kind"], _places(o.get("positions") or ())])).strip()
             for o in objects
         )
     except (ValueError, KeyError, TypeError):

@@ -34,44 +34,49 @@ def percents(interval: Interval) -> str:
     return f"{interval[0] * 100:.1f} to {interval[1] * 100:.1f}{_NBSP}%"
 
 
-def headline(run: RunResult) -> str:
-    """The change in hallucination from the start to the last round, with intervals, and whether it is beyond chance."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Headline:
+    """`change` is the sentence about hallucination, with intervals; `rest` says what was kept and which aims were missed."""
+
+    change: str
+    rest: str
+
+    def __str__(self) -> str:
+        return f"{self.change} {self.rest}".strip()
+
+
+def headline(run: RunResult) -> Headline:
+    """The change from the start to the last round, and whether it is beyond chance."""
     who = f"With {'the ' if run.files.labeler == 'stronger' else ''}{run.label}"
     if run.first is None or run.first.figures is None:
-        return f"{who}, nothing has been evaluated yet."
+        return Headline(change=f"{who}, nothing has been evaluated yet.", rest="")
     before = run.first.figures
     if run.last is None or run.last.figures is None:
-        return (
-            f"{who}, {percent(before.response_hallucination)} of answers hallucinate at the start; "
-            "no later round has been evaluated yet."
-        )
+        start = percent(before.response_hallucination)
+        change = f"{who}, {start} of answers hallucinate at the start; no later round has been evaluated yet."
+        return Headline(change=change, rest="")
     after = run.last.figures
-    moved = (
-        f"from {percent(before.response_hallucination)} to {percent(after.response_hallucination)} "
-        f"(95{_NBSP}% intervals {percents(before.response_hallucination_ci95)} and "
-        f"{percents(after.response_hallucination_ci95)}) in {_rounds(run.last.index)}"
-    )
-    kept = f"coverage went from {before.coverage:.2f} to {after.coverage:.2f}, length from " + (
-        f"{before.mean_words:.1f} to {after.mean_words:.1f} words"
-    )
     missed = [aim.name for aim in aims(run) if not aim.reached]
-    verdict = f" Missed: {', '.join(missed)}." if missed else ""
-    return f"{who}, {_verb(before, after)} {moved}; {kept}.{verdict}"
+    rest = (
+        f"Coverage went from {before.coverage:.2f} to {after.coverage:.2f}, "
+        f"length from {before.mean_words:.1f} to {after.mean_words:.1f} words."
+    )
+    return Headline(
+        change=f"{who}, {_change(before, after)} in {_rounds(run.last.index)}.",
+        rest=f"{rest} Aims missed: {', '.join(missed)}." if missed else rest,
+    )
 
 
-def _verb(before: Figures, after: Figures) -> str:
-    start, end = before.response_hallucination, after.response_hallucination
-    low, high = before.response_hallucination_ci95
-    if after.response_hallucination_ci95[1] < low:
-        return "hallucinating answers fell"
-    if after.response_hallucination_ci95[0] > high:
-        return "hallucinating answers rose"
-    if end == start:
-        return "hallucinating answers did not change: they went"
-    direction = "lower" if end < start else "higher"
+def _change(before: Figures, after: Figures) -> str:
+    first, last = before.response_hallucination_ci95, after.response_hallucination_ci95
+    start, end = percent(before.response_hallucination), percent(after.response_hallucination)
+    intervals = f"95{_NBSP}% intervals {percents(first)} and {percents(last)}"
+    if last[1] < first[0]:
+        return f"hallucinating answers fell from {start} to {end} ({intervals})"
+    if last[0] > first[1]:
+        return f"hallucinating answers rose from {start} to {end} ({intervals})"
     return (
-        f"hallucinating answers did not change beyond chance (the end is {direction}, but the intervals overlap):"
-        + (" they went")
+        f"hallucinating answers did not change beyond chance: {start} before, {end} after ({intervals}, they overlap)"
     )
 
 
@@ -89,7 +94,7 @@ def aims(run: RunResult) -> list[Aim]:
 def _less(before: Figures, after: Figures) -> Aim:
     reduction = reduction_of(before, after)
     return Aim(
-        name="the aim of half",
+        name="halving",
         text="Answers that hallucinate: down by half or more",
         measured=f"{'down' if reduction >= 0 else 'up'} by {percent(abs(reduction))} of the start",
         reached=reduction >= AIM_REDUCTION,
@@ -99,7 +104,7 @@ def _less(before: Figures, after: Figures) -> Aim:
 def _apart(before: Figures, after: Figures) -> Aim:
     first, last = before.response_hallucination_ci95, after.response_hallucination_ci95
     return Aim(
-        name="the aim of intervals apart",
+        name="intervals apart",
         text="Clearly below the start: intervals apart",
         measured=f"{percents(last)} against {percents(first)}",
         reached=last[1] < first[0],
@@ -109,7 +114,7 @@ def _apart(before: Figures, after: Figures) -> Aim:
 def _kept(what: str, before: float, after: float) -> Aim:
     change = after / before - 1 if before else 0.0
     return Aim(
-        name=f"the aim of keeping {what.lower()}",
+        name=f"{what.lower()} kept",
         text=f"{what}: not below the start by more than 5{_NBSP}%",
         measured=f"{change * 100:+.1f}{_NBSP}% of the start",
         reached=change >= AIM_KEPT - 1 - 1e-12,

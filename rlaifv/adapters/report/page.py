@@ -52,7 +52,7 @@ def write_report(folders: Sequence[Path], out: Path) -> Report:
     return Report(
         path=out / "index.html",
         plots=tuple(out / f"{plot.name}.png" for plot in every(plots)),
-        headline=tuple(headline(run) for run in runs),
+        headline=tuple(str(headline(run)) for run in runs),
         agrees=not any(r.disagreements for run in runs for r in run.rounds),
     )
 
