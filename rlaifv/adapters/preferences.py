@@ -11,6 +11,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -109,18 +110,18 @@ def preference_row(
 
 def encode_preferences(rows: Iterable[PreferenceRow]) -> bytes:
     """The Parquet file of the rows, in their order; a pure function of them."""
-    columns: dict[str, list[Any]] = {field.name: [] for field in fields(PreferenceRow)}
-    for number, row in enumerate(rows):
-        values = asdict(row)
-        values["idx"] = row.idx or str(number)
-        values["image"] = {"bytes": row.image, "path": row.image_path or None}
-        for name, value in values.items():
-            columns[name].append(value)
     schema = _SCHEMA.with_metadata({"huggingface": json.dumps(_features(), sort_keys=True)})
     sink = io.BytesIO()
-    table = pa.table(columns, schema=schema)
-    pq.write_table(table, sink, row_group_size=ROWS_PER_GROUP, compression="snappy", store_schema=True)
+    numbered = enumerate(rows)
+    with pq.ParquetWriter(sink, schema, compression="snappy") as writer:
+        while group := list(islice(numbered, ROWS_PER_GROUP)):
+            writer.write_table(pa.Table.from_pylist([_columns(row, number) for number, row in group], schema=schema))
     return sink.getvalue()
+
+
+def _columns(row: PreferenceRow, number: int) -> dict[str, Any]:
+    picture = {"bytes": row.image, "path": row.image_path or None}
+    return {**asdict(row), "idx": row.idx or str(number), "image": picture}
 
 
 def write_preferences(path: Path, rows: Iterable[PreferenceRow]) -> str:
