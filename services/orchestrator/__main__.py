@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 
 from prometheus_client import CollectorRegistry
@@ -22,7 +23,7 @@ async def serve(settings: OrchestratorSettings) -> None:
 
 async def load(settings: OrchestratorSettings, server: ServiceServer, registry: CollectorRegistry) -> Ready:
     """The loop, at work on what it had begun."""
-    from rlaifv.adapters.runs.folder import FolderArtifacts
+    from rlaifv.adapters.runs.folder import FolderArtifacts, FolderLock
     from rlaifv.adapters.runs.ledger import Ledger
     from rlaifv.adapters.runs.scene_truth import SceneTruth
     from rlaifv.api.v1.orchestrator_pb2_grpc import add_OrchestratorServiceServicer_to_server
@@ -34,6 +35,8 @@ async def load(settings: OrchestratorSettings, server: ServiceServer, registry: 
     from services.orchestrator.servicer import OrchestratorServicer
 
     root = settings.runs_folder.absolute()
+    # Workers on one Postgres are told apart by their executor_id; SQLite files are for one alone.
+    lock = None if settings.database_url else await asyncio.to_thread(FolderLock, root)
     ledger = Ledger(settings.database_url or f"sqlite:///{root / '.ledger.sqlite'}")
     contexts = Contexts(
         Surroundings(
@@ -56,6 +59,8 @@ async def load(settings: OrchestratorSettings, server: ServiceServer, registry: 
         await engine.close()
         await contexts.close_all()
         ledger.close()
+        if lock is not None:
+            lock.close()
 
     servicer = OrchestratorServicer(runs)
     return Ready(

@@ -11,7 +11,15 @@ import structlog
 
 from rlaifv.core.candidates import Candidate
 from rlaifv.core.checkpoints import Checkpoint
-from rlaifv.core.errors import BackendFailed, Conflict, DeadlineExceeded, Overloaded, RlaifvError, Unavailable
+from rlaifv.core.errors import (
+    BackendFailed,
+    Cancelled,
+    Conflict,
+    DeadlineExceeded,
+    Overloaded,
+    RlaifvError,
+    Unavailable,
+)
 from rlaifv.core.outcomes import Outcome
 from rlaifv.ports.services import Generation, Policy
 
@@ -20,6 +28,9 @@ T = TypeVar("T")
 
 PASSING = (Unavailable, Overloaded, DeadlineExceeded)
 """Errors that say nothing of the item: the same request may work later."""
+
+_ITEM_PASSING = (*PASSING, Cancelled)
+"""Of an item also: a service that shuts down cancels what it has at work."""
 
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
@@ -50,7 +61,7 @@ async def ask_all(
         try:
             await prepare()
             async for outcome in call(list(waiting.values())):
-                if isinstance(outcome.error, PASSING):
+                if isinstance(outcome.error, _ITEM_PASSING):
                     trouble = outcome.error
                 elif outcome.value is not None and not fits(outcome.value):
                     trouble = Conflict("the policy went on answering with other weights than those of the iteration")

@@ -15,6 +15,7 @@ from rlaifv.adapters.runs.shards import CollectedPrompt, shard_to_parquet
 from rlaifv.core.candidates import Candidate, Prompt
 from rlaifv.core.checkpoints import Checkpoint
 from rlaifv.core.drops import DropReason, merge_counts
+from rlaifv.core.errors import BackendFailed
 from rlaifv.core.iteration import ShardDone, Stage
 from rlaifv.core.outcomes import Outcome
 from rlaifv.core.seeds import candidate_seed
@@ -22,6 +23,8 @@ from rlaifv.ports.services import Generation
 from services.orchestrator.asking import first_error
 from services.orchestrator.context import RunContext, Stopwatch
 from services.orchestrator.judging import judge_candidates
+
+_FAULTS = (DropReason.DECOMPOSER_FAILED, DropReason.LABELER_FAILED)
 
 
 def shard_count(context: RunContext) -> int:
@@ -57,6 +60,7 @@ async def _collect(context: RunContext, iteration: int, shard: int, start: Check
     prompts = await asyncio.to_thread(context.prompts.train.prompts, ids)
     watch = context.stopwatch()
     collected = await _flow(context, iteration, prompts, start, watch)
+    _refuse_lost(collected)
     data = await asyncio.to_thread(shard_to_parquet, collected, context.run.sampling.sampling())
     await asyncio.to_thread(context.artifacts.write, layout.shard(iteration, shard), data)
     await context.note_times(watch, iteration, shard)
@@ -98,6 +102,22 @@ async def _judge(
     if outcome.error is not None:
         return replace(collected, drop=DropReason.BAD_PROMPT, reason=outcome.error.message)
     return replace(collected, candidates=await judge_candidates(context, prompt, outcome.unwrap(), watch))
+
+
+def _refuse_lost(collected: Sequence[CollectedPrompt]) -> None:
+    """Raises BackendFailed if several prompts and not one came through: a service is at fault, not an item."""
+    reasons = [_failure(prompt) for prompt in collected]
+    if len(reasons) > 1 and all(reasons):
+        raise BackendFailed(f"all {len(reasons)} prompts of a shard failed; the first: {reasons[0]}")
+
+
+def _failure(prompt: CollectedPrompt) -> str:
+    """Why a service made nothing of the prompt; "" if it made something, or had no claims to look at."""
+    if prompt.drop is not None:
+        return f"{prompt.drop}: {prompt.reason}"
+    failed = [item for item in prompt.candidates if item.drop in _FAULTS]
+    through = [item for item in prompt.candidates if item.drop is None]
+    return f"{failed[0].drop}: {failed[0].reason}" if failed and not through else ""
 
 
 def _figures(collected: Sequence[CollectedPrompt]) -> dict[str, Any]:

@@ -133,8 +133,14 @@ class Runs:
             raise InvalidInput.field("name", name, f"the run file says {run.name!r}; give the same name in both")
         return run
 
+    def _check_prompts(self, run: RunFile) -> None:
+        """Find out now what would end the run hours later."""
+        prompts = RunPrompts.read(run)
+        for annotation in prompts.evaluation.truths.values() if prompts.evaluation else ():
+            self._around.truth(annotation)
+
     async def _create(self, run: RunFile) -> None:
-        await asyncio.to_thread(RunPrompts.read, run)
+        await asyncio.to_thread(self._check_prompts, run)
         await self._check_services(run)
         artifacts = self._around.artifacts(self._around.root / run.name)
         if artifacts.exists(layout.RUN_FILE):
@@ -154,7 +160,7 @@ class Runs:
             )
         if record.phase is RunPhase.DONE or (record.phase.active and known == run):
             return
-        await asyncio.to_thread(RunPrompts.read, run)
+        await asyncio.to_thread(self._check_prompts, run)
         await self._check_services(run)
         await self._restart(record, dump_run_file(run))
 

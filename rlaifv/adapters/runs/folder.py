@@ -3,12 +3,37 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import tempfile
+import time
 from pathlib import Path
 
 from rlaifv.adapters.files import storage_errors, sync
-from rlaifv.core.errors import NotFound
+from rlaifv.core.errors import Conflict, NotFound
+
+
+class FolderLock:
+    """Keeps a folder for one process; the kernel gives it up with the process, however that ends."""
+
+    def __init__(self, folder: Path, patience_s: float = 10.0) -> None:
+        """Waits a little for a process that is about to end. Raises Conflict if the folder stays taken."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = (folder / ".lock").open("w")
+        deadline = time.monotonic() + patience_s
+        while True:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError as exc:
+                if time.monotonic() > deadline:
+                    self._file.close()
+                    raise Conflict(f"another orchestrator is at work in {folder}: use it, or another folder") from exc
+                time.sleep(0.1)
+
+    def close(self) -> None:
+        """Give the folder up."""
+        self._file.close()
 
 
 class FolderArtifacts:

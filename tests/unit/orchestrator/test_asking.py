@@ -11,7 +11,7 @@ import pytest
 from rlaifv.adapters.fake.folders import BUILT_IN, write_checkpoint
 from rlaifv.core.candidates import Candidate, Prompt
 from rlaifv.core.checkpoints import Checkpoint
-from rlaifv.core.errors import BackendFailed, Conflict, InvalidInput, RlaifvError, Unavailable
+from rlaifv.core.errors import BackendFailed, Cancelled, Conflict, InvalidInput, RlaifvError, Unavailable
 from rlaifv.core.images import Image
 from rlaifv.core.outcomes import Outcome
 from rlaifv.ports.services import Generation
@@ -44,9 +44,9 @@ async def everything(flaky: Flaky, patience_s: float = 5.0) -> dict[str, object]
 
 
 async def test_what_passes_is_asked_again_and_nothing_else() -> None:
-    flaky = Flaky(None, Unavailable("later"), None)
+    flaky = Flaky(None, Unavailable("later"), None, Cancelled("draining"))
     assert await everything(flaky) == {"a": "A", "b": "B", "c": "C"}
-    assert flaky.asked == [["a", "b", "c"], ["b"]]
+    assert flaky.asked == [["a", "b", "c"], ["b"], ["b"]]
 
 
 async def test_a_broken_stream_goes_on_with_the_rest() -> None:

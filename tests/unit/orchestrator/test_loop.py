@@ -15,7 +15,7 @@ import pytest
 from rlaifv.adapters.preferences import read_preferences
 from rlaifv.adapters.runs.lineage import trace_pair
 from rlaifv.core.candidates import Candidate, FinishReason
-from rlaifv.core.errors import Conflict, InvalidInput, NotFound
+from rlaifv.core.errors import BackendFailed, Conflict, InvalidInput, NotFound
 from rlaifv.core.outcomes import Outcome
 from rlaifv.core.seeds import candidate_seed
 from rlaifv.core.verdicts import Verdict
@@ -223,6 +223,23 @@ async def test_everything_left_out_is_counted_by_reason(world: Path) -> None:
     }
     assert (round_["pairs"], round_["promoted"], round_["validation"], round_["training"]) == (0, False, None, None)
     assert round_["eval_same_as_round"] == 0
+
+
+class Broken(CarLabeler):
+    """Fails on every picture."""
+
+    async def ask(self, items: Sequence[Questions]) -> AsyncIterator[Outcome[tuple[Verdict, ...]]]:
+        for item in items:
+            yield Outcome(item_id=item.id, error=BackendFailed("out of memory"))
+
+
+async def test_a_service_that_fails_on_everything_ends_the_run(world: Path) -> None:
+    prompts = {"train": "train.parquet", "validation": "validation.parquet"}
+    context = open_context(world, change=lambda ports: replace(scripted(ports), labeler=Broken()), prompts=prompts)
+    with pytest.raises(
+        BackendFailed, match="all 4 prompts of a shard failed; the first: labeler_failed: out of memory"
+    ):
+        await finish(context)
 
 
 class Changing(CarLabeler):

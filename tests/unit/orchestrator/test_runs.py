@@ -11,13 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 
 from rlaifv.adapters.fake.trainer import FakeTrainer
 from rlaifv.adapters.files import storage_errors
-from rlaifv.adapters.runs.folder import FolderArtifacts
+from rlaifv.adapters.runs.folder import FolderArtifacts, FolderLock
 from rlaifv.adapters.runs.ledger import Ledger
 from rlaifv.adapters.runs.reading import dump_run_file, parse_run_file
 from rlaifv.adapters.runs.records import RunPhase
@@ -30,6 +31,8 @@ from services.orchestrator.durable import DbosEngine
 from services.orchestrator.metrics import RunMetrics
 from services.orchestrator.runs import Runs, RunState
 from tests.unit.orchestrator.scripted_world import CarLabeler, ScriptedPolicy, SentenceDecomposer, run_yaml, write_world
+
+RUN: dict[str, Any] = {"pair_rule": {"length_balance": False}, "iterations": 1}
 
 
 class FullOnce(FolderArtifacts):
@@ -97,7 +100,7 @@ class World:
         return None
 
     async def start(self, **changes: Any) -> RunState:
-        return await self.runs.start("", run_yaml(pair_rule={"length_balance": False}, **changes), str(self.folder))
+        return await self.runs.start("", run_yaml(**RUN, **changes), str(self.folder))
 
     async def end(self) -> RunState:
         """The run's last state."""
@@ -126,7 +129,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 def good(state: RunState) -> bool:
     """Whether the run ended as the scripted world has it."""
-    return state.record.phase is RunPhase.DONE and [r["pairs"] for r in state.rounds] == [0, 24, 24]
+    return state.record.phase is RunPhase.DONE and [r["pairs"] for r in state.rounds] == [0, 24]
 
 
 async def test_a_run_goes_to_its_end_and_its_name_is_taken(world: World) -> None:
@@ -139,9 +142,9 @@ async def test_a_run_goes_to_its_end_and_its_name_is_taken(world: World) -> None
         await world.start(seed=8)
     assert [state.record.name for state in await world.runs.all()] == ["tiny"]
     summary = json.loads(FolderArtifacts(world.root / "tiny").read("summary.json"))
-    assert (summary["phase"], len(summary["rounds"])) == ("done", 3)
-    assert world.registry.get_sample_value("rlaifv_dropped_total", {"reason": "pair_cap"}) == 24
-    assert world.registry.get_sample_value("rlaifv_pairs_total") == 48
+    assert (summary["phase"], len(summary["rounds"])) == ("done", 2)
+    assert world.registry.get_sample_value("rlaifv_dropped_total", {"reason": "pair_cap"}) == 12
+    assert world.registry.get_sample_value("rlaifv_pairs_total") == 24
     with pytest.raises(Conflict, match="is done"):
         await world.runs.resume("tiny")
     with pytest.raises(Conflict, match="is done"):
@@ -152,7 +155,7 @@ async def test_wrong_requests_leave_nothing_behind(world: World) -> None:
     with pytest.raises(InvalidInput, match=r"services\.policy"):
         await world.start(services={"policy": "nowhere"})
     with pytest.raises(InvalidInput, match="new prompts are needed"):
-        await world.start(prompts_per_iteration=13)
+        await world.start(prompts_per_iteration=25)
     with pytest.raises(InvalidInput, match="the run file says 'tiny'"):
         await world.runs.start("other", run_yaml(), str(world.folder))
     with pytest.raises(NotFound, match=r"elsewhere/train\.parquet"):
@@ -160,6 +163,12 @@ async def test_wrong_requests_leave_nothing_behind(world: World) -> None:
     for call in (world.runs.get, world.runs.cancel, world.runs.resume):
         with pytest.raises(NotFound, match="'tiny'"):
             await call("tiny")
+    broken = pq.read_table(world.folder / "evaluation.parquet").set_column(3, "truth", [["{}"] * 8])
+    pq.write_table(broken, world.folder / "broken.parquet")
+    with pytest.raises(InvalidInput, match="scene"):
+        await world.start(
+            prompts={"train": "train.parquet", "validation": "validation.parquet", "evaluation": "broken.parquet"}
+        )
     assert await world.runs.all() == []
     FolderArtifacts(world.root / "tiny").write("run.yaml", b"someone else's")
     with pytest.raises(AlreadyExists, match="does not know"):
@@ -227,7 +236,7 @@ async def test_a_restarted_orchestrator_goes_on_by_itself(world: World) -> None:
 
 async def test_a_run_that_never_reached_the_engine_is_begun(world: World) -> None:
     """A crash between the ledger and the engine."""
-    run = parse_run_file(run_yaml(pair_rule={"length_balance": False}), world.folder)
+    run = parse_run_file(run_yaml(**RUN), world.folder)
     world.ledger.create_run("tiny", dump_run_file(run), run.digest)
     await world.reopen()
     assert good(await world.end())
@@ -243,6 +252,14 @@ async def test_new_addresses_are_taken_up_by_a_run_at_work(world: World) -> None
     assert good(await world.end())
     assert world.connected[-1].services.policy == "there:1"
     await old.close()
+
+
+def test_a_folder_is_for_one_orchestrator(tmp_path: Path) -> None:
+    lock = FolderLock(tmp_path / "runs")
+    with pytest.raises(Conflict, match="another orchestrator is at work"):
+        FolderLock(tmp_path / "runs", patience_s=0.0)
+    lock.close()
+    FolderLock(tmp_path / "runs", patience_s=0.0).close()
 
 
 async def test_a_fault_of_ours_shows_as_a_failed_run(world: World) -> None:
