@@ -105,10 +105,17 @@ def _object_relative(draft: Draft, verb: Word, own: Word, things: tuple[Subject,
     if verb.lemma == "be" or any(w.lower not in _RELATIVES for w in targets) or _is_adverbial(draft.parse, verb):
         read_clause(draft, verb, ())
         return
+    phrase = read_verb_phrase(draft, verb).phrases[0]
     for actor in read_nouns(draft, own):
         for thing in things:
-            rest = (read_verb_phrase(draft, verb).phrases[0].parts[0], thing.reference)
-            draft.state(ClaimType.ACTION, Form.BE, actor.reference, (*thing.words, actor.first, verb), rest=rest)
+            words = (*thing.words, actor.first, verb)
+            if phrase.stative:
+                draft.state(
+                    ClaimType.RELATION, Form.DO, actor.reference, words, verb=verb.lemma, rest=(thing.reference,)
+                )
+            else:
+                rest = (phrase.parts[0], thing.reference)
+                draft.state(ClaimType.ACTION, Form.BE, actor.reference, words, rest=rest)
 
 
 def _is_adverbial(parse: Parse, verb: Word) -> bool:

@@ -138,9 +138,13 @@ def _plain(sentence: str, start: int, end: int, tokens: Tokens) -> Iterator[Piec
 def _chunk(found: re.Match[str], sentence: str) -> Piece | None:
     start, end = found.span()
     text = re.sub(r"\s+", " ", found.group())
+    if found.lastgroup in ("writing", "saying", "lettering") and not any(
+        c.isalnum() for c in text.partition(" ")[2] or text
+    ):
+        return None
     match found.lastgroup:
         case "writing":
-            quoted = text.strip("\"'")
+            quoted = text.strip("\"' ")
             prose = " " in quoted and quoted.split()[0].lower() in _BEGINS_PROSE
             return None if prose else Piece(start, end, quoted, "London", Role.WRITING)
         case "leading":
@@ -170,7 +174,7 @@ def _written(start: int, end: int, text: str, role: Role) -> Piece:
         shown = "speaking"
     else:
         shown = "speaks" if plural else "speak"
-    return Piece(start, end, writing.strip("\"'"), shown, role)
+    return Piece(start, end, writing.strip("\"' "), shown, role)
 
 
 def _colour(start: int, end: int, text: str, sentence: str) -> Piece | None:

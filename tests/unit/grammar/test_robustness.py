@@ -84,6 +84,102 @@ def test_places_are_exact_in_any_mixture(decomposer: GrammarDecomposer, answer: 
     check(answer, decomposer.decompose(answer))
 
 
+SALAD = [
+    "a",
+    "the",
+    "of",
+    "man",
+    "dog",
+    "red",
+    "and",
+    "or",
+    "no",
+    "not",
+    "is",
+    "are",
+    "has",
+    "its",
+    "his",
+    "their",
+    "with",
+    "on",
+    "in",
+    "who",
+    "that",
+    "which",
+    "one",
+    "some",
+    "two",
+    "several",
+    "cup",
+    "group",
+    "picture",
+    "I",
+    "we",
+    "see",
+    "shows",
+    "there",
+    "'",
+    '"',
+    ",",
+    ";",
+    ":",
+    "-",
+    "'STOP'",
+    "says",
+    "words",
+    "reading",
+    "to",
+    "running",
+    "sits",
+    "orange",
+    "black",
+    "white",
+    "each",
+    "both",
+    "all",
+    "neither",
+    "nor",
+    "as",
+    "such",
+    "like",
+    "left",
+    "right",
+    "top",
+    "corner",
+    "it",
+    "they",
+    "he",
+    "may",
+    "seems",
+    "very",
+    "was",
+    "being",
+    "parked",
+    "by",
+    "for",
+    "from",
+    "up",
+    "at",
+    "'s",
+]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_word_salad_is_survived(decomposer: GrammarDecomposer, seed: int) -> None:
+    rng = random.Random(seed)
+    answers = [" ".join(rng.choices(SALAD, k=rng.choice([3, 6, 12, 25, 90]))) for _ in range(50)]
+    for answer, found in zip(answers, decomposer.decompose_many(answers), strict=True):
+        check(answer, found)
+
+
+@pytest.mark.parametrize(
+    "unit", ["a man of ", "its ", "the dog's ", "who is ", "that the dog ", "a dog with a ", "no ", "says 'a' "]
+)
+def test_deep_nesting_is_survived(decomposer: GrammarDecomposer, unit: str) -> None:
+    check(unit * 150, decomposer.decompose(unit * 150))
+
+
 @pytest.mark.parametrize(
     "answer",
     [
