@@ -76,7 +76,7 @@ class Hyperparameters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingJob:
-    """One DPO training: `policy` is where it starts and its reference. `id` names the job: the same id never trains twice at once.
+    """One DPO training: `policy` is where it starts and its reference. The same `id` never trains twice at once.
 
     `pairs_uri` is a Parquet file with the preference columns; `pairs_digest` its SHA-256, checked before use, or "".
     `output_uri` is the folder for the checkpoint and everything needed to resume.

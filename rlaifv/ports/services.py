@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from rlaifv.core.candidates import Candidate, Prompt, Sampling
@@ -21,7 +21,7 @@ class Generation:
 
     prompt: Prompt
     seeds: tuple[int, ...]
-    sampling: Sampling = Sampling()
+    sampling: Sampling = field(default_factory=Sampling)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
