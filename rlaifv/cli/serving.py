@@ -56,7 +56,7 @@ def serve(
 
       rlaifv serve labeler --model demo/checkpoints/stronger
 
-      rlaifv serve all --model demo/checkpoints/base --labeler-model demo/checkpoints/stronger
+      rlaifv serve all --model demo/checkpoints/policy --labeler-model demo/checkpoints/stronger
 
       rlaifv serve decomposer --port 0 --set max_queue=100
     """

@@ -50,7 +50,7 @@ def train(
 
     [dim]Examples:[/dim]
 
-      rlaifv train pairs.parquet --model demo/checkpoints/base --out trained --learning-rate 1e-5
+      rlaifv train pairs.parquet --model demo/checkpoints/policy --out trained --learning-rate 1e-5
 
       rlaifv train RLAIF-V-Dataset_000.parquet --model llava-1.5-7b --out aligned --lora-rank 64
     """
