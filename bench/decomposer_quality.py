@@ -132,7 +132,9 @@ def _answers_per_second(decomposer: GrammarDecomposer, cases: Sequence[Case]) ->
 
 def main() -> None:
     """Print precision, recall and F1 by claim type for every set."""
-    parser = argparse.ArgumentParser(description="Precision and recall of the grammar decomposer on hand-written answers.")
+    parser = argparse.ArgumentParser(
+        description="Precision and recall of the grammar decomposer on hand-written answers."
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     parser.add_argument("--differences", choices=SETS, help="also list what was found or missed in error in one set")
     arguments = parser.parse_args()
