@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import AutoProcessor, LlavaForConditionalGeneration, LlavaProcessor
+from transformers import AutoProcessor, DynamicCache, LlavaForConditionalGeneration, LlavaProcessor
 
 from demo.model.architecture import INPUT_SIZE, MAX_NEW_TOKENS
 from demo.model.dense import image_features, normalised
 from demo.model.packing import Exchange, Packer, reply_logits
 from demo.world.questions import SUFFIX
 
-_BATCH = 250
+_ROWS = 250
 YES = ("Yes", "yes", " Yes", " yes")
 NO = ("No", "no", " No", " no")
 
@@ -50,28 +50,39 @@ class DemoModel:
         self, pictures: Sequence[Image.Image], prompts: Sequence[str], *, samples: int = 1, temperature: float = 0.0
     ) -> list[list[str]]:
         """Per picture `samples` answers: greedy at temperature 0, else drawn from the global torch generator."""
-        pixels, given = pixels_of(pictures), [prompt for prompt in prompts for _ in range(samples)]
-        each = np.repeat(np.arange(len(pictures)), samples)
-        said: list[str] = []
-        for start in range(0, len(given), _BATCH):
-            said += self._generate(pixels[each[start : start + _BATCH]], given[start : start + _BATCH], temperature)
+        pixels, said = pixels_of(pictures), []
+        each = max(1, _ROWS // samples)
+        for start in range(0, len(pictures), each):
+            part = slice(start, start + each)
+            said += self._generate(pixels[part], prompts[part], samples, temperature)
         return [said[index * samples : (index + 1) * samples] for index in range(len(pictures))]
 
     @torch.no_grad()
-    def _generate(self, pixels: Tensor, prompts: Sequence[str], temperature: float) -> list[str]:
-        tokenizer = self.processor.tokenizer
+    def _generate(self, pixels: Tensor, prompts: Sequence[str], samples: int, temperature: float) -> list[str]:
+        """The picture and the prompt are read once, however many samples follow."""
+        tokenizer, language = self.processor.tokenizer, self.model.model.language_model
         image = "<image>" * self.model.config.image_seq_length
         texts = [f"<s><user>{image}{prompt}<assistant>" for prompt in prompts]
         batch = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False)
-        settings = {"do_sample": True, "temperature": temperature, "top_k": 0} if temperature else {"do_sample": False}
-        ids = self.model.generate(
-            input_ids=batch["input_ids"],
-            attention_mask=batch["attention_mask"],
-            pixel_values=pixels,
-            max_new_tokens=MAX_NEW_TOKENS,
-            **settings,
-        )
-        replies: list[str] = tokenizer.batch_decode(ids[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+        mask, cache = batch["attention_mask"], DynamicCache()
+        embedded = self.model.get_input_embeddings()(batch["input_ids"])
+        pictured = (batch["input_ids"] == self.packer.image_id)[..., None]
+        embedded = embedded.masked_scatter(pictured, image_features(self.model, pixels).to(embedded.dtype))
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        state = language(inputs_embeds=embedded, attention_mask=mask, position_ids=positions, past_key_values=cache)
+        last = state.last_hidden_state[:, -1].repeat_interleave(samples, 0)
+        cache.batch_repeat_interleave(samples)
+        mask, place = (t.repeat_interleave(samples, 0) for t in (mask, positions[:, -1:]))
+        tokens: list[Tensor] = []
+        ended = torch.zeros(len(last), dtype=torch.bool)
+        while len(tokens) < MAX_NEW_TOKENS and not ended.all():
+            token = _choose(self.model.lm_head(last).float(), temperature).masked_fill(ended, tokenizer.pad_token_id)
+            tokens.append(token)
+            ended |= token == tokenizer.eos_token_id
+            mask, place = torch.cat([mask, torch.ones_like(mask[:, :1])], 1), place + 1
+            state = language(input_ids=token[:, None], attention_mask=mask, position_ids=place, past_key_values=cache)
+            last = state.last_hidden_state[:, -1]
+        replies: list[str] = tokenizer.batch_decode(torch.stack(tokens, 1), skip_special_tokens=True)
         return replies
 
     @torch.no_grad()
@@ -92,6 +103,12 @@ class DemoModel:
         yes, no = ([self.packer.token(word) for word in spellings] for spellings in (YES, NO))
         for row in chances:
             yield Opinion(p_yes=row[yes].sum().item(), p_no=row[no].sum().item())
+
+
+def _choose(logits: Tensor, temperature: float) -> Tensor:
+    if not temperature:
+        return logits.argmax(-1)
+    return torch.multinomial((logits / temperature).softmax(-1), 1)[:, 0]
 
 
 def pixels_of(pictures: Sequence[Image.Image]) -> Tensor:

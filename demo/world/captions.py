@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from demo.world.scenes import Group
 from demo.world.vocabulary import COLOURS, KIND_BY_NAME, NUMBER_WORDS, POSITION_PHRASES
 
-HABIT_SHARE = 0.6
+HABIT_SHARE = 0.75
 SLIP_SHARE = 0.03
 USUAL_COLOURS = {"apple": "red", "banana": "yellow", "star": "yellow", "tree": "green"}
 PARTNERS = {"dog": "ball", "guitar": "drum"}
