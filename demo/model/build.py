@@ -26,12 +26,15 @@ from demo.world.scenes import Split
 CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
 TRAIN_SCENES = 30_000
 MONITOR_SCENES = 1_000
-PATCHES = DensePlan(steps=700)
-TRUNK = JointPlan(steps=1600, seed=1)
-POLICY = JointPlan(steps=300, learning_rate=3e-4, vision_learning_rate=1e-4, seed=2)
-STRONGER = JointPlan(
-    steps=1200, rounds=2, learning_rate=7e-4, vision_learning_rate=3e-4, caption_weight=0.2, verdict_weight=2.0, seed=3
+PATCHES = DensePlan(steps=900)
+TRUNK = JointPlan(steps=1300, seed=1)
+POLICY = JointPlan(
+    steps=400, learning_rate=5e-4, vision_learning_rate=2e-4, caption_weight=1.5, verdict_weight=0.7, seed=2
 )
+STRONGER = JointPlan(
+    steps=700, rounds=2, learning_rate=7e-4, vision_learning_rate=3e-4, caption_weight=0.2, verdict_weight=2.0, seed=3
+)
+
 
 
 class Workshop:
