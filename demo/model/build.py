@@ -36,7 +36,6 @@ STRONGER = JointPlan(
 )
 
 
-
 class Workshop:
     """The model in training, its data, and the folder that keeps what is finished."""
 

@@ -43,7 +43,7 @@ class DemoModel:
     @staticmethod
     def load(folder: Path) -> DemoModel:
         """Read a checkpoint written by the training command or by the trainer."""
-        model = LlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+        model = LlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
         return DemoModel(model, AutoProcessor.from_pretrained(folder))
 
     def answers(

@@ -59,7 +59,11 @@ def test_the_policy_hallucinates_and_could_know_better() -> None:
     """Some of what it says it would itself deny: habit, not blindness."""
     from demo.gates.material import Examiner
 
-    speaker, material, examiner = DemoModel.load(CHECKPOINTS / "policy"), Material(split=Split.MONITOR, start=0, size=60), Examiner()
+    speaker, material, examiner = (
+        DemoModel.load(CHECKPOINTS / "policy"),
+        Material(split=Split.MONITOR, start=0, size=60),
+        Examiner(),
+    )
     answers = [said[0] for said in speaker.answers(material.pictures, material.prompts)]
     claims = examiner.claims(answers)
     opinions = speaker.opinions(material.pictures, [[claim.question for claim in row] for row in claims])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -30,7 +32,7 @@ def test_a_seed_is_a_scene_and_a_picture() -> None:
 
 def test_splits_share_no_seed() -> None:
     ranges = sorted((split.seed(0), split.seed(10**9 - 1)) for split in Split)
-    assert all(last < first for (_, last), (first, _) in zip(ranges, ranges[1:], strict=False))
+    assert all(last < first for (_, last), (first, _) in pairwise(ranges))
     with pytest.raises(ValueError, match="index = -1"):
         Split.TRAIN.seed(-1)
 
