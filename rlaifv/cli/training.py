@@ -29,6 +29,7 @@ def train(
         Path, typer.Option("--out", help="Folder for the checkpoint (in model/) and what resuming needs.")
     ],
     beta: Annotated[float, typer.Option(help="DPO's temperature.")] = _PAPER.beta,
+    sft_weight: Annotated[float, typer.Option(help="Weight of the chosen answer's own loss.")] = _PAPER.sft_weight,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = _PAPER.learning_rate,
     epochs: Annotated[int, typer.Option(help="Passes over the pairs.")] = _PAPER.epochs,
     batch_size: Annotated[int, typer.Option(help="Pairs for each optimiser step.")] = _PAPER.batch_size,
@@ -61,6 +62,7 @@ def train(
 
     hyperparameters = Hyperparameters(
         beta=beta,
+        sft_weight=sft_weight,
         learning_rate=learning_rate,
         epochs=epochs,
         batch_size=batch_size,

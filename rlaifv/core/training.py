@@ -35,12 +35,14 @@ class Lora:
 class Hyperparameters:
     """DPO as in the paper: beta 0.1, cosine with 5 % warm-up, weight decay 0.01, 8 pairs a step, 4 epochs.
 
-    `micro_batch_size` pairs go through the model at once; `batch_size` (a multiple of it) pairs make one optimiser step.
+    `sft_weight` adds minus that much times the chosen answer's summed log-probability to the loss, 0 as published; it keeps a
+    small model's answers from growing shorter. `micro_batch_size` pairs go through the model at once; `batch_size` (a multiple of it) pairs make one optimiser step.
     `learning_rate` 5e-7 is for full training of a 7B model; smaller models want more. `train_vision` lets the vision tower
     learn too (the published code keeps it frozen by accident of no_grad; we do by default on purpose).
     """
 
     beta: float = 0.1
+    sft_weight: float = 0.0
     learning_rate: float = 5e-7
     warmup_ratio: float = 0.05
     weight_decay: float = 0.01
@@ -57,6 +59,7 @@ class Hyperparameters:
     def __post_init__(self) -> None:
         checks: list[tuple[str, float, bool, str]] = [
             ("beta", self.beta, self.beta > 0, "must be over 0"),
+            ("sft_weight", self.sft_weight, self.sft_weight >= 0, "must be 0 or more"),
             ("learning_rate", self.learning_rate, self.learning_rate > 0, "must be over 0"),
             ("warmup_ratio", self.warmup_ratio, 0 <= self.warmup_ratio <= 1, "must be between 0 and 1"),
             ("weight_decay", self.weight_decay, self.weight_decay >= 0, "must be 0 or more"),

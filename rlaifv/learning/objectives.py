@@ -42,11 +42,15 @@ PairScorer = Callable[[Sequence[int]], PairLogprobs]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DpoObjective:
-    """DPO against stored reference log-probabilities (RLAIF-V, sec. 3.3); `reference` has one entry for every pair."""
+    """DPO against stored reference log-probabilities (RLAIF-V, sec. 3.3); `reference` has one entry for every pair.
+
+    `sft_weight` times minus the chosen answer's log-probability is added to the loss, as the published code can be told to.
+    """
 
     score: PairScorer
     reference: PairLogprobs
     beta: float
+    sft_weight: float = 0.0
 
     def __call__(self, examples: Sequence[int]) -> ObjectiveOutput:
         policy = self.score(examples)
@@ -54,8 +58,9 @@ class DpoObjective:
         rejected = torch.stack([self.reference.rejected[i] for i in examples]).to(policy.chosen.device)
         losses = dpo_loss(policy.chosen, policy.rejected, chosen, rejected, self.beta)
         return ObjectiveOutput(
-            loss=losses.loss,
+            loss=losses.loss - self.sft_weight * policy.chosen.float(),
             metrics={
+                "dpo_loss": losses.loss.detach(),
                 "reward_margin": losses.reward_margin,
                 "accuracy": (losses.reward_margin > 0).float(),
                 "chosen_logprob": policy.chosen.detach(),

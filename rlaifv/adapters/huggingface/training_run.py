@@ -105,7 +105,9 @@ class _Run:
         self._dropped = dict(data.dropped)
         self._model = TrainingModel(loaded, data, hyper, options.feature_bytes)
         reference = self._reference(_stamp(job, loaded, data, limit))
-        objective = DpoObjective(score=self._model.score, reference=reference, beta=hyper.beta)
+        objective = DpoObjective(
+            score=self._model.score, reference=reference, beta=hyper.beta, sft_weight=hyper.sft_weight
+        )
         self.loop = TrainingLoop(
             self._model.parameters,
             objective,
@@ -194,7 +196,7 @@ def _progress(before: TrainingProgress, step: StepReport, pairs_per_s: float) ->
     return replace(
         before,
         step=step.step,
-        loss=step.loss,
+        loss=step.metrics["dpo_loss"],
         grad_norm=step.grad_norm,
         learning_rate=step.learning_rate,
         pairs_per_s=pairs_per_s,

@@ -101,6 +101,8 @@ class TrainingSection(Section):
 
     beta: float = Field(default=0.1, gt=0)
     """DPO's temperature."""
+    sft_weight: float = Field(default=0.0, ge=0)
+    """Weight of minus the chosen answer's summed log-probability in the loss; keeps a small model from answering shorter."""
     learning_rate: float = Field(default=5e-7, gt=0)
     """Peak learning rate; the default is for full training of 7B parameters, smaller models want more."""
     warmup_ratio: float = Field(default=0.05, ge=0, le=1)

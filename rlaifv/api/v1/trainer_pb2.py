@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from rlaifv.api.v1 import records_pb2 as rlaifv_dot_api_dot_v1_dot_records__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1brlaifv/api/v1/trainer.proto\x12\rrlaifv.api.v1\x1a\x1brlaifv/api/v1/records.proto\"4\n\x04Lora\x12\x0c\n\x04rank\x18\x01 \x01(\r\x12\r\n\x05\x61lpha\x18\x02 \x01(\r\x12\x0f\n\x07\x64ropout\x18\x03 \x01(\x01\"\xcd\x02\n\x0fHyperparameters\x12\x0c\n\x04\x62\x65ta\x18\x01 \x01(\x01\x12\x15\n\rlearning_rate\x18\x02 \x01(\x01\x12\x14\n\x0cwarmup_ratio\x18\x03 \x01(\x01\x12\x14\n\x0cweight_decay\x18\x04 \x01(\x01\x12\x15\n\rmax_grad_norm\x18\x05 \x01(\x01\x12\x0e\n\x06\x65pochs\x18\x06 \x01(\r\x12\x12\n\nbatch_size\x18\x07 \x01(\r\x12\x18\n\x10micro_batch_size\x18\x08 \x01(\r\x12\x12\n\nmax_tokens\x18\t \x01(\r\x12+\n\tprecision\x18\n \x01(\x0e\x32\x18.rlaifv.api.v1.Precision\x12\x14\n\x0ctrain_vision\x18\x0b \x01(\x08\x12&\n\x04lora\x18\x0c \x01(\x0b\x32\x13.rlaifv.api.v1.LoraH\x00\x88\x01\x01\x12\x0c\n\x04seed\x18\r \x01(\x04\x42\x07\n\x05_lora\"\xc7\x01\n\x14StartTrainingRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12)\n\x06policy\x18\x02 \x01(\x0b\x32\x19.rlaifv.api.v1.Checkpoint\x12\x11\n\tpairs_uri\x18\x03 \x01(\t\x12\x14\n\x0cpairs_digest\x18\x04 \x01(\t\x12\x12\n\noutput_uri\x18\x05 \x01(\t\x12\x37\n\x0fhyperparameters\x18\x06 \x01(\x0b\x32\x1e.rlaifv.api.v1.Hyperparameters\"\'\n\x15StartTrainingResponse\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"&\n\x14WatchTrainingRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\xf2\x03\n\x15WatchTrainingResponse\x12+\n\x05phase\x18\x01 \x01(\x0e\x32\x1c.rlaifv.api.v1.TrainingPhase\x12\x0c\n\x04step\x18\x02 \x01(\r\x12\x13\n\x0btotal_steps\x18\x03 \x01(\r\x12\x0c\n\x04loss\x18\x04 \x01(\x01\x12\x15\n\rreward_margin\x18\x05 \x01(\x01\x12\x10\n\x08\x61\x63\x63uracy\x18\x06 \x01(\x01\x12\x16\n\x0e\x63hosen_logprob\x18\x07 \x01(\x01\x12\x18\n\x10rejected_logprob\x18\x08 \x01(\x01\x12\x11\n\tgrad_norm\x18\t \x01(\x01\x12\x15\n\rlearning_rate\x18\n \x01(\x01\x12\x13\n\x0bpairs_per_s\x18\x0b \x01(\x01\x12-\n\ncheckpoint\x18\x0c \x01(\x0b\x32\x19.rlaifv.api.v1.Checkpoint\x12\x0f\n\x07message\x18\r \x01(\t\x12\x42\n\x07\x64ropped\x18\x0e \x03(\x0b\x32\x31.rlaifv.api.v1.WatchTrainingResponse.DroppedEntry\x12\x19\n\x11resumed_from_step\x18\x0f \x01(\r\x12\x12\n\nerror_code\x18\x10 \x01(\x05\x1a.\n\x0c\x44roppedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\"\'\n\x15\x43\x61ncelTrainingRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\x18\n\x16\x43\x61ncelTrainingResponse*N\n\tPrecision\x12\x19\n\x15PRECISION_UNSPECIFIED\x10\x00\x12\x12\n\x0ePRECISION_FP32\x10\x01\x12\x12\n\x0ePRECISION_BF16\x10\x02*\xd7\x01\n\rTrainingPhase\x12\x1e\n\x1aTRAINING_PHASE_UNSPECIFIED\x10\x00\x12\x1c\n\x18TRAINING_PHASE_PREPARING\x10\x01\x12\x1b\n\x17TRAINING_PHASE_TRAINING\x10\x02\x12\x19\n\x15TRAINING_PHASE_SAVING\x10\x03\x12\x17\n\x13TRAINING_PHASE_DONE\x10\x04\x12\x19\n\x15TRAINING_PHASE_FAILED\x10\x05\x12\x1c\n\x18TRAINING_PHASE_CANCELLED\x10\x06\x32\xa9\x02\n\x0eTrainerService\x12Z\n\rStartTraining\x12#.rlaifv.api.v1.StartTrainingRequest\x1a$.rlaifv.api.v1.StartTrainingResponse\x12\\\n\rWatchTraining\x12#.rlaifv.api.v1.WatchTrainingRequest\x1a$.rlaifv.api.v1.WatchTrainingResponse0\x01\x12]\n\x0e\x43\x61ncelTraining\x12$.rlaifv.api.v1.CancelTrainingRequest\x1a%.rlaifv.api.v1.CancelTrainingResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1brlaifv/api/v1/trainer.proto\x12\rrlaifv.api.v1\x1a\x1brlaifv/api/v1/records.proto\"4\n\x04Lora\x12\x0c\n\x04rank\x18\x01 \x01(\r\x12\r\n\x05\x61lpha\x18\x02 \x01(\r\x12\x0f\n\x07\x64ropout\x18\x03 \x01(\x01\"\xe1\x02\n\x0fHyperparameters\x12\x0c\n\x04\x62\x65ta\x18\x01 \x01(\x01\x12\x15\n\rlearning_rate\x18\x02 \x01(\x01\x12\x14\n\x0cwarmup_ratio\x18\x03 \x01(\x01\x12\x14\n\x0cweight_decay\x18\x04 \x01(\x01\x12\x15\n\rmax_grad_norm\x18\x05 \x01(\x01\x12\x0e\n\x06\x65pochs\x18\x06 \x01(\r\x12\x12\n\nbatch_size\x18\x07 \x01(\r\x12\x18\n\x10micro_batch_size\x18\x08 \x01(\r\x12\x12\n\nmax_tokens\x18\t \x01(\r\x12+\n\tprecision\x18\n \x01(\x0e\x32\x18.rlaifv.api.v1.Precision\x12\x14\n\x0ctrain_vision\x18\x0b \x01(\x08\x12&\n\x04lora\x18\x0c \x01(\x0b\x32\x13.rlaifv.api.v1.LoraH\x00\x88\x01\x01\x12\x0c\n\x04seed\x18\r \x01(\x04\x12\x12\n\nsft_weight\x18\x0e \x01(\x01\x42\x07\n\x05_lora\"\xc7\x01\n\x14StartTrainingRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12)\n\x06policy\x18\x02 \x01(\x0b\x32\x19.rlaifv.api.v1.Checkpoint\x12\x11\n\tpairs_uri\x18\x03 \x01(\t\x12\x14\n\x0cpairs_digest\x18\x04 \x01(\t\x12\x12\n\noutput_uri\x18\x05 \x01(\t\x12\x37\n\x0fhyperparameters\x18\x06 \x01(\x0b\x32\x1e.rlaifv.api.v1.Hyperparameters\"\'\n\x15StartTrainingResponse\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"&\n\x14WatchTrainingRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\xf2\x03\n\x15WatchTrainingResponse\x12+\n\x05phase\x18\x01 \x01(\x0e\x32\x1c.rlaifv.api.v1.TrainingPhase\x12\x0c\n\x04step\x18\x02 \x01(\r\x12\x13\n\x0btotal_steps\x18\x03 \x01(\r\x12\x0c\n\x04loss\x18\x04 \x01(\x01\x12\x15\n\rreward_margin\x18\x05 \x01(\x01\x12\x10\n\x08\x61\x63\x63uracy\x18\x06 \x01(\x01\x12\x16\n\x0e\x63hosen_logprob\x18\x07 \x01(\x01\x12\x18\n\x10rejected_logprob\x18\x08 \x01(\x01\x12\x11\n\tgrad_norm\x18\t \x01(\x01\x12\x15\n\rlearning_rate\x18\n \x01(\x01\x12\x13\n\x0bpairs_per_s\x18\x0b \x01(\x01\x12-\n\ncheckpoint\x18\x0c \x01(\x0b\x32\x19.rlaifv.api.v1.Checkpoint\x12\x0f\n\x07message\x18\r \x01(\t\x12\x42\n\x07\x64ropped\x18\x0e \x03(\x0b\x32\x31.rlaifv.api.v1.WatchTrainingResponse.DroppedEntry\x12\x19\n\x11resumed_from_step\x18\x0f \x01(\r\x12\x12\n\nerror_code\x18\x10 \x01(\x05\x1a.\n\x0c\x44roppedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\"\'\n\x15\x43\x61ncelTrainingRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\x18\n\x16\x43\x61ncelTrainingResponse*N\n\tPrecision\x12\x19\n\x15PRECISION_UNSPECIFIED\x10\x00\x12\x12\n\x0ePRECISION_FP32\x10\x01\x12\x12\n\x0ePRECISION_BF16\x10\x02*\xd7\x01\n\rTrainingPhase\x12\x1e\n\x1aTRAINING_PHASE_UNSPECIFIED\x10\x00\x12\x1c\n\x18TRAINING_PHASE_PREPARING\x10\x01\x12\x1b\n\x17TRAINING_PHASE_TRAINING\x10\x02\x12\x19\n\x15TRAINING_PHASE_SAVING\x10\x03\x12\x17\n\x13TRAINING_PHASE_DONE\x10\x04\x12\x19\n\x15TRAINING_PHASE_FAILED\x10\x05\x12\x1c\n\x18TRAINING_PHASE_CANCELLED\x10\x06\x32\xa9\x02\n\x0eTrainerService\x12Z\n\rStartTraining\x12#.rlaifv.api.v1.StartTrainingRequest\x1a$.rlaifv.api.v1.StartTrainingResponse\x12\\\n\rWatchTraining\x12#.rlaifv.api.v1.WatchTrainingRequest\x1a$.rlaifv.api.v1.WatchTrainingResponse0\x01\x12]\n\x0e\x43\x61ncelTraining\x12$.rlaifv.api.v1.CancelTrainingRequest\x1a%.rlaifv.api.v1.CancelTrainingResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,28 +34,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_WATCHTRAININGRESPONSE_DROPPEDENTRY']._loaded_options = None
   _globals['_WATCHTRAININGRESPONSE_DROPPEDENTRY']._serialized_options = b'8\001'
-  _globals['_PRECISION']._serialized_start=1316
-  _globals['_PRECISION']._serialized_end=1394
-  _globals['_TRAININGPHASE']._serialized_start=1397
-  _globals['_TRAININGPHASE']._serialized_end=1612
+  _globals['_PRECISION']._serialized_start=1336
+  _globals['_PRECISION']._serialized_end=1414
+  _globals['_TRAININGPHASE']._serialized_start=1417
+  _globals['_TRAININGPHASE']._serialized_end=1632
   _globals['_LORA']._serialized_start=75
   _globals['_LORA']._serialized_end=127
   _globals['_HYPERPARAMETERS']._serialized_start=130
-  _globals['_HYPERPARAMETERS']._serialized_end=463
-  _globals['_STARTTRAININGREQUEST']._serialized_start=466
-  _globals['_STARTTRAININGREQUEST']._serialized_end=665
-  _globals['_STARTTRAININGRESPONSE']._serialized_start=667
-  _globals['_STARTTRAININGRESPONSE']._serialized_end=706
-  _globals['_WATCHTRAININGREQUEST']._serialized_start=708
-  _globals['_WATCHTRAININGREQUEST']._serialized_end=746
-  _globals['_WATCHTRAININGRESPONSE']._serialized_start=749
-  _globals['_WATCHTRAININGRESPONSE']._serialized_end=1247
-  _globals['_WATCHTRAININGRESPONSE_DROPPEDENTRY']._serialized_start=1201
-  _globals['_WATCHTRAININGRESPONSE_DROPPEDENTRY']._serialized_end=1247
-  _globals['_CANCELTRAININGREQUEST']._serialized_start=1249
-  _globals['_CANCELTRAININGREQUEST']._serialized_end=1288
-  _globals['_CANCELTRAININGRESPONSE']._serialized_start=1290
-  _globals['_CANCELTRAININGRESPONSE']._serialized_end=1314
-  _globals['_TRAINERSERVICE']._serialized_start=1615
-  _globals['_TRAINERSERVICE']._serialized_end=1912
+  _globals['_HYPERPARAMETERS']._serialized_end=483
+  _globals['_STARTTRAININGREQUEST']._serialized_start=486
+  _globals['_STARTTRAININGREQUEST']._serialized_end=685
+  _globals['_STARTTRAININGRESPONSE']._serialized_start=687
+  _globals['_STARTTRAININGRESPONSE']._serialized_end=726
+  _globals['_WATCHTRAININGREQUEST']._serialized_start=728
+  _globals['_WATCHTRAININGREQUEST']._serialized_end=766
+  _globals['_WATCHTRAININGRESPONSE']._serialized_start=769
+  _globals['_WATCHTRAININGRESPONSE']._serialized_end=1267
+  _globals['_WATCHTRAININGRESPONSE_DROPPEDENTRY']._serialized_start=1221
+  _globals['_WATCHTRAININGRESPONSE_DROPPEDENTRY']._serialized_end=1267
+  _globals['_CANCELTRAININGREQUEST']._serialized_start=1269
+  _globals['_CANCELTRAININGREQUEST']._serialized_end=1308
+  _globals['_CANCELTRAININGRESPONSE']._serialized_start=1310
+  _globals['_CANCELTRAININGRESPONSE']._serialized_end=1334
+  _globals['_TRAINERSERVICE']._serialized_start=1635
+  _globals['_TRAINERSERVICE']._serialized_end=1932
 # @@protoc_insertion_point(module_scope)

@@ -133,6 +133,7 @@ class Hyperparameters(_message.Message):
     TRAIN_VISION_FIELD_NUMBER: _builtins.int
     LORA_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    SFT_WEIGHT_FIELD_NUMBER: _builtins.int
     beta: _builtins.float
     """DPO's temperature, over 0; the paper: 0.1."""
     learning_rate: _builtins.float
@@ -157,6 +158,8 @@ class Hyperparameters(_message.Message):
     """Whether the vision tower learns too."""
     seed: _builtins.int
     """Seed of order and dropout, 0 to 2^63 - 1."""
+    sft_weight: _builtins.float
+    """Weight of minus the chosen answer's summed log-probability in the loss, 0 or more; the paper: 0."""
     @_builtins.property
     def lora(self) -> Global___Lora:
         """Absent for full training."""
@@ -177,10 +180,11 @@ class Hyperparameters(_message.Message):
         train_vision: _builtins.bool = ...,
         lora: Global___Lora | None = ...,
         seed: _builtins.int = ...,
+        sft_weight: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_lora", b"_lora", "lora", b"lora"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_lora", b"_lora", "batch_size", b"batch_size", "beta", b"beta", "epochs", b"epochs", "learning_rate", b"learning_rate", "lora", b"lora", "max_grad_norm", b"max_grad_norm", "max_tokens", b"max_tokens", "micro_batch_size", b"micro_batch_size", "precision", b"precision", "seed", b"seed", "train_vision", b"train_vision", "warmup_ratio", b"warmup_ratio", "weight_decay", b"weight_decay"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_lora", b"_lora", "batch_size", b"batch_size", "beta", b"beta", "epochs", b"epochs", "learning_rate", b"learning_rate", "lora", b"lora", "max_grad_norm", b"max_grad_norm", "max_tokens", b"max_tokens", "micro_batch_size", b"micro_batch_size", "precision", b"precision", "seed", b"seed", "sft_weight", b"sft_weight", "train_vision", b"train_vision", "warmup_ratio", b"warmup_ratio", "weight_decay", b"weight_decay"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__lora: _TypeAlias = _typing.Literal["lora"]  # noqa: Y015
     _WhichOneofArgType__lora: _TypeAlias = _typing.Literal["_lora", b"_lora"]  # noqa: Y015

@@ -14,7 +14,7 @@ from rlaifv.rpc.errors import from_status, to_status
 _JOB_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 _SAME_NAME = (
-    "beta", "learning_rate", "warmup_ratio", "weight_decay", "max_grad_norm", "epochs", "batch_size",
+    "beta", "sft_weight", "learning_rate", "warmup_ratio", "weight_decay", "max_grad_norm", "epochs", "batch_size",
     "micro_batch_size", "max_tokens", "train_vision", "seed",
 )  # fmt: skip
 _PROGRESS_SAME_NAME = (

@@ -75,3 +75,16 @@ def test_objective_looks_up_the_reference_of_its_pairs() -> None:
     torch.testing.assert_close(output.metrics["reward_margin"], torch.tensor([1.0, 0.0]))
     assert output.metrics["accuracy"].tolist() == [1.0, 0.0]
     assert output.metrics["chosen_logprob"].tolist() == [-20.0, -10.0]
+
+
+def test_the_chosen_answers_own_loss_is_added_and_not_reported_as_dpo() -> None:
+    """By hand: margin 0 gives ln 2; the anchor adds 0.1 * 3 and 0.1 * 5, with gradient -0.1 towards the chosen answers."""
+    chosen = torch.tensor([-3.0, -5.0], requires_grad=True)
+    scored = PairLogprobs(chosen=chosen, rejected=torch.tensor([-4.0, -9.0]))
+    reference = PairLogprobs(chosen=torch.tensor([-3.0, -5.0]), rejected=torch.tensor([-4.0, -9.0]))
+    output = DpoObjective(score=lambda _: scored, reference=reference, beta=0.1, sft_weight=0.1)([0, 1])
+    assert output.loss.tolist() == pytest.approx([math.log(2) + 0.3, math.log(2) + 0.5])
+    assert output.metrics["dpo_loss"].tolist() == pytest.approx([math.log(2)] * 2)
+    output.loss.sum().backward()
+    assert chosen.grad is not None
+    assert chosen.grad.tolist() == pytest.approx([-0.1 - 0.05] * 2)
