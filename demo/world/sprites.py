@@ -48,7 +48,8 @@ def _shade(luminance: NDArray[np.float64], solid: NDArray[np.bool_]) -> NDArray[
     low, median, high = np.percentile(luminance[solid], [3, 50, 97])
     below = 0.5 * (luminance - low) / max(median - low, 35.0)
     above = 0.5 + 0.5 * (luminance - median) / max(high - median, 35.0)
-    return np.clip(np.where(luminance < median, np.maximum(below, 0.0), above), 0.0, 1.0)
+    shade: NDArray[np.float64] = np.clip(np.where(luminance < median, below, above), 0.0, 1.0)
+    return shade
 
 
 def _ramp(shade: NDArray[np.float64], base: NDArray[np.float64]) -> NDArray[np.float64]:
