@@ -1,4 +1,13 @@
 .PHONY: demo-model demo-gates
+PROMPTS := build/demo-prompts
+
+demo: setup $(PROMPTS)/evaluation.parquet ## Align the demo model, with a stronger labeler and with itself, and write the report
+	$(BIN)/rlaifv run demo/runs/stronger.yaml
+	$(BIN)/rlaifv run demo/runs/self.yaml
+	$(BIN)/rlaifv report demo-stronger demo-self --out runs/demo-report
+
+$(PROMPTS)/evaluation.parquet: $(VENV)/.ready
+	$(PY) -m demo.world.datasets $(PROMPTS)
 
 demo-model: setup ## Train the demo's two checkpoints from nothing (about an hour on 2 free cores)
 	$(PY) -m demo.model.build
