@@ -30,10 +30,8 @@ _QUESTION_ROUNDS = 1
 def write_prompt_sets(
     out: Annotated[Path, typer.Argument(help="Folder to write to; made if it is missing.")],
     seed: Annotated[int, typer.Option(min=0, max=9_999, help="Other seeds give other scenes.")] = 0,
-    train: Annotated[
-        int, typer.Option(min=1, max=_SEEDS_PER_RUN, help="Training prompts, all rounds together.")
-    ] = 1200,
-    validation: Annotated[int, typer.Option(min=1, max=_SEEDS_PER_RUN)] = 150,
+    train: Annotated[int, typer.Option(min=1, max=_SEEDS_PER_RUN, help="Training prompts, all rounds together.")] = 720,
+    validation: Annotated[int, typer.Option(min=1, max=_SEEDS_PER_RUN)] = 120,
     evaluation: Annotated[int, typer.Option(min=1, max=_SEEDS_PER_RUN)] = 500,
 ) -> None:
     """Write the three prompt sets of the demo."""
@@ -63,11 +61,12 @@ def prompt_table(split: Split, seed: int, size: int, *, with_truth: bool) -> pa.
 
 
 def truth(scene: WorldScene) -> dict[str, object]:
-    """The scene's annotation with a question to answer yes and one to answer no, for `Scene.from_dict`."""
+    """The scene's annotation with one yes/no question, as often to answer yes as no, for `Scene.from_dict`."""
     rng = random.Random(f"truth {scene.seed}")
     asked = ask(scene.groups(), rng, _QUESTION_ROUNDS)
-    both = [rng.choice([question for question in asked if question.answer is answer]) for answer in (True, False)]
-    return {**scene.annotation().to_dict(), "questions": [[question.text, question.answer] for question in both]}
+    wanted = rng.random() < 0.5
+    question = rng.choice([question for question in asked if question.answer is wanted])
+    return {**scene.annotation().to_dict(), "questions": [[question.text, question.answer]]}
 
 
 if __name__ == "__main__":

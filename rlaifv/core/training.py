@@ -36,9 +36,10 @@ class Hyperparameters:
     """DPO as in the paper: beta 0.1, cosine with 5 % warm-up, weight decay 0.01, 8 pairs a step, 4 epochs.
 
     `sft_weight` adds minus that much times the chosen answer's summed log-probability to the loss, 0 as published; it keeps a
-    small model's answers from growing shorter. `micro_batch_size` pairs go through the model at once; `batch_size` (a multiple of it) pairs make one optimiser step.
-    `learning_rate` 5e-7 is for full training of a 7B model; smaller models want more. `train_vision` lets the vision tower
-    learn too (the published code keeps it frozen by accident of no_grad; we do by default on purpose).
+    small model's answers from growing shorter. `micro_batch_size` pairs go through the model at once; `batch_size` (a
+    multiple of it) pairs make one optimiser step. `learning_rate` 5e-7 is for full training of a 7B model; smaller models
+    want more. `train_vision` lets the vision tower learn too (the published code keeps it frozen by accident of no_grad; we
+    do by default on purpose).
     """
 
     beta: float = 0.1
