@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ import typer
 
 from rlaifv.cli.output import FAILED, Json, emit, err, faults_reported, out
 from rlaifv.core.errors import BackendFailed, InvalidInput, NotFound
-from rlaifv.core.training import Hyperparameters, Precision, TrainingPhase
+from rlaifv.core.training import Hyperparameters, Lora, Precision, TrainingPhase
 
 if TYPE_CHECKING:
     from rlaifv.core.training import TrainingJob, TrainingProgress
@@ -55,10 +56,7 @@ def train(
 
       rlaifv train RLAIF-V-Dataset_000.parquet --model llava-1.5-7b --out aligned --lora-rank 64
     """
-    import asyncio
-
     from rlaifv.cli.signals import Interrupted, run_until_signal
-    from rlaifv.core.training import Lora
 
     hyperparameters = Hyperparameters(
         beta=beta,
