@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 from transformers import Cache, PreTrainedModel
 from transformers.cache_utils import CacheLayerMixin
 
@@ -174,12 +175,15 @@ class Decoder:
         hidden: Tensor = output.last_hidden_state
         return hidden
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """fp32 logits (rows, vocabulary) of hidden states (rows, width), without any generation-time processing."""
+    def logits(self, hidden: Tensor, exact: Tensor | None = None) -> Tensor:
+        """fp32 logits (rows, vocabulary) of hidden states (rows, width), without any generation-time processing.
+
+        The tokens `exact` are multiplied out in fp32 whatever the number format of the weights.
+        """
         rows = hidden.shape[0]
         if rows % ROW_MULTIPLE:
             hidden = torch.cat([hidden, hidden.new_zeros((padded(rows, ROW_MULTIPLE) - rows, hidden.shape[1]))])
-        return head_logits(self.model, self._head, hidden)[:rows]
+        return head_logits(self.model, self._head, hidden, exact)[:rows]
 
     def _check_head(self) -> None:
         ids = torch.zeros((1, 8), dtype=torch.long, device=self.device)
@@ -203,10 +207,17 @@ def context_tokens(model: PreTrainedModel) -> int:
     return min(limits)
 
 
-def head_logits(model: PreTrainedModel, head: Any, hidden: Tensor) -> Tensor:
-    """Logits in fp32, with the scaling and capping that some text models state in their configuration."""
+def head_logits(model: PreTrainedModel, head: Any, hidden: Tensor, exact: Tensor | None = None) -> Tensor:
+    """Logits in fp32, with the scaling and capping that some text models state in their configuration.
+
+    A bf16 head rounds logits near 20 to steps of 0.125, which makes ties of verdicts that are none; `exact` names the tokens
+    whose logits are worth a multiplication in fp32.
+    """
     text = model.config.get_text_config()
     logits: Tensor = head(hidden).float()
+    if exact is not None and hidden.dtype != torch.float32:
+        bias = head.bias[exact].float() if head.bias is not None else None
+        logits[:, exact] = linear(hidden.float(), head.weight[exact].float(), bias)
     if scale := getattr(text, "logit_scale", None):
         logits = logits * scale
     if cap := getattr(text, "final_logit_softcapping", None):

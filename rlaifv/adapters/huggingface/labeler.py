@@ -101,6 +101,7 @@ class QuestionBranches:
         tokens = AnswerTokens.of(loaded.chat.tokenizer)
         self._yes = torch.tensor(tokens.yes, device=decoder.device)
         self._no = torch.tensor(tokens.no, device=decoder.device)
+        self._verdict_tokens = torch.cat([self._yes, self._no])
         self.forward_passes = 0
         self.rows = 0
 
@@ -171,7 +172,7 @@ class QuestionBranches:
         self.forward_passes += 1
         self.rows = len(branches)
         last = torch.tensor([len(branch) - 1 for branch in branches], device=device)
-        return self._decoder.logits(hidden[cache.cursor.row_index, last])
+        return self._decoder.logits(hidden[cache.cursor.row_index, last], self._verdict_tokens)
 
 
 class HuggingFaceLabeler:

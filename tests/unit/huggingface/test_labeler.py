@@ -10,12 +10,14 @@ import pytest
 import torch
 
 from rlaifv.adapters.huggingface.chat import ChatFormat
+from rlaifv.adapters.huggingface.decoder import head_logits
 from rlaifv.adapters.huggingface.labeler import AnswerTokens, HuggingFaceLabeler, LabelerOptions
 from rlaifv.adapters.huggingface.loading import load_model
 from rlaifv.adapters.images import decode
 from rlaifv.core.checkpoints import Checkpoint
 from rlaifv.core.errors import InvalidInput, RlaifvError
 from rlaifv.core.images import Image
+from rlaifv.core.training import Precision
 from rlaifv.core.verdicts import Verdict, question_prompt
 from rlaifv.ports.services import Questions
 from tests.tiny_llava import picture, tiny_processor, tiny_tokenizer
@@ -153,3 +155,16 @@ async def test_two_versions_never_share_an_answer(checkpoint: Checkpoint, other_
 def test_the_question_follows_the_image() -> None:
     rendered = ChatFormat(tiny_processor()).render(question_prompt("Is there a dog?"))
     assert rendered.index("<image>") < rendered.index("Is there a dog?") < rendered.index("Answer with yes or no.")
+
+
+def test_bf16_weights_do_not_round_verdicts_to_ties(checkpoint: Checkpoint) -> None:
+    """Reference fault 13: at logits near 20 bf16 knows steps of 0.125 only, and every tie counted as a rejection."""
+    loaded = load_model(checkpoint, Precision.BF16, "cpu")
+    head = torch.nn.Linear(2, 3, bias=False, dtype=torch.bfloat16)
+    with torch.no_grad():
+        head.weight.copy_(torch.tensor([[20.0, 0.0], [20.0, 1.0], [0.0, 0.0]]))
+        hidden = torch.tensor([[1.0, 0.03125]], dtype=torch.bfloat16)
+        rounded = head_logits(loaded.model, head, hidden)
+        exact = head_logits(loaded.model, head, hidden, exact=torch.tensor([0, 1]))
+    assert rounded[0, 0] == rounded[0, 1]
+    assert exact[0].tolist() == [20.0, 20.03125, 0.0]

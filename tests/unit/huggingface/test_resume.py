@@ -1,4 +1,4 @@
-"""A training killed with SIGKILL goes on, and ends with the very bits of one that was not killed."""
+"""A training killed with SIGKILL goes on, and ends with the very bits of one that was not killed (reference fault 16)."""
 
 from __future__ import annotations
 
