@@ -1,6 +1,7 @@
 """Before and after, side by side: the same picture answered at the start and in the last round.
 
-Scenes are drawn by a seed, never picked by how well they went; the worst remaining answers have their own section.
+Scenes are drawn by a seed from those whose answer changed, for better or worse, never picked by how well they went; the
+worst remaining answers have their own section.
 """
 
 from __future__ import annotations
@@ -45,13 +46,14 @@ class Exhibit:
 
 
 def before_and_after(run: RunResult, seed: int) -> list[Exhibit]:
-    """Up to SCENES pictures drawn with `seed` from those that both rounds answered, in the order drawn."""
+    """Up to SCENES pictures drawn with `seed` from those whose answer changed (from all, if none did), in the order drawn."""
     if run.first is None or run.last is None:
         return []
     before = {a.prompt_id: a for a in run.first.files.answers}
     after = {a.prompt_id: a for a in run.last.files.answers}
     both = sorted(before.keys() & after.keys())
-    drawn = random.Random(seed).sample(both, min(SCENES, len(both)))
+    changed = [prompt_id for prompt_id in both if before[prompt_id].answer != after[prompt_id].answer] or both
+    drawn = random.Random(seed).sample(changed, min(SCENES, len(changed)))
     images = _images(run.last, [after[prompt_id] for prompt_id in drawn])
     label = f"round {run.last.index}"
     return [
