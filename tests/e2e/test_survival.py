@@ -21,6 +21,8 @@ from tests.unit.orchestrator.scripted_world import open_context, run_yaml, write
 
 STAGES = ("", "evaluating", "collecting", "pairing", "training", "validating", "evaluating", "done")
 _PATIENCE_S = 90.0
+SEED = 13
+"""With it the scripted world promotes one round and not the other."""
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The prompts, and the run's results when nothing happens, in one process."""
     folder = tmp_path_factory.mktemp("world")
     write_world(folder)
-    context = open_context(folder, runs="undisturbed", seed=2)
+    context = open_context(folder, runs="undisturbed", seed=SEED)
     asyncio.run(run_loop(context, InProcess()))
     context.ledger.close()
     assert [item["promoted"] for item in rounds(folder / "undisturbed" / "tiny")] == [True, True, False]
@@ -58,7 +60,7 @@ async def begin(services: Services, world: Path) -> None:
         deadline = time.monotonic() + _PATIENCE_S
         while True:
             try:
-                await client.start("tiny", run_yaml(seed=2), str(world))
+                await client.start("tiny", run_yaml(seed=SEED), str(world))
                 return
             except Unavailable:
                 assert time.monotonic() < deadline, services.orchestrator.log()
