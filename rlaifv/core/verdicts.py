@@ -78,8 +78,8 @@ class VerdictRule:
         """Accepted, rejected, or undecided where the mass is under `min_mass`."""
         if verdict.mass < self.min_mass:
             return Decision.UNDECIDED
-        # Cross-multiplied, so that the paper's rule is exactly p_yes > p_no without a division.
-        yes, no = (1.0 - self.threshold) * verdict.p_yes, self.threshold * verdict.p_no
-        if yes == no:
+        # As odds, so that the paper's rule is exactly p_yes > p_no: at 0.5 the odds are 1, and nothing is rounded.
+        least = self.threshold / (1.0 - self.threshold) * verdict.p_no
+        if verdict.p_yes == least:
             return Decision.ACCEPTED if self.tie is TieRule.ACCEPT else Decision.REJECTED
-        return Decision.ACCEPTED if yes > no else Decision.REJECTED
+        return Decision.ACCEPTED if verdict.p_yes > least else Decision.REJECTED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rlaifv.core.claims import Claim, ClaimType
@@ -28,6 +28,7 @@ def test_paper_rule_accepts_only_where_yes_is_strictly_likelier(p_yes: float, p_
 
 
 @given(probabilities, probabilities)
+@example(5e-324, 0.0)
 def test_paper_rule_is_exactly_the_comparison(p_yes: float, p_no: float) -> None:
     assert (VerdictRule().decide(verdict(p_yes, p_no)) is A) == (p_yes > p_no)
 
