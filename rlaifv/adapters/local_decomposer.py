@@ -9,12 +9,12 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import structlog
 
-from rlaifv.core.decomposition import Decomposition, SkippedText, SkipReason
+from rlaifv.core.decomposition import Decomposition
 from rlaifv.core.errors import BackendFailed, Overloaded, RlaifvError, Unavailable
 from rlaifv.core.outcomes import Outcome
 from rlaifv.ports.services import Answer
@@ -151,17 +151,6 @@ def _grammar() -> Divider:
     grammar = GrammarDecomposer()
 
     def divide(texts: Sequence[str]) -> Sequence[Decomposition]:
-        return [
-            Decomposition(
-                claims=found.claims,
-                skipped=tuple(
-                    SkippedText(start=part.start, end=part.end, reason=SkipReason(part.reason.value))
-                    for part in found.skipped
-                ),
-                duplicates=found.duplicates,
-                version=grammar.version,
-            )
-            for found in grammar.decompose_many(texts)
-        ]
+        return [replace(found, version=grammar.version) for found in grammar.decompose_many(texts)]
 
     return Divider(divide=divide, version=grammar.version)

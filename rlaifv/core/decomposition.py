@@ -12,10 +12,15 @@ class SkipReason(StrEnum):
     """Why a stretch of an answer gave no claim. Bounded, so that it can label a metric."""
 
     OPINION = "opinion"
+    """Taste, mood or interpretation: "The atmosphere is cozy."."""
     HEDGE = "hedge"
+    """The answer itself is unsure: "It might be a cat."."""
     QUESTION = "question"
+    """Asks instead of asserting."""
     NOT_ENGLISH = "not_english"
+    """Another language, or no language at all."""
     NO_CONTENT = "no_content"
+    """Nothing in it can be checked against an image: greetings, fragments, code, abstractions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,6 @@ What the claims look like:
 """
 
 from rlaifv.adapters.grammar.decomposer import GrammarDecomposer
-from rlaifv.adapters.grammar.decomposition import Decomposition, SkippedSentence, SkipReason
+from rlaifv.core.decomposition import Decomposition, SkippedText, SkipReason
 
-__all__ = ["Decomposition", "GrammarDecomposer", "SkipReason", "SkippedSentence"]
+__all__ = ["Decomposition", "GrammarDecomposer", "SkipReason", "SkippedText"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rlaifv.adapters.grammar.decomposition import SkipReason
 from rlaifv.adapters.grammar.disguise import Role
 from rlaifv.adapters.grammar.draft import Draft, Pending, Subject
 from rlaifv.adapters.grammar.lexicon import nouns, verbs
@@ -21,6 +20,7 @@ from rlaifv.adapters.grammar.stance import is_animate, is_conditional, is_negate
 from rlaifv.adapters.grammar.verb_phrases import read_verb_phrase
 from rlaifv.adapters.grammar.writing import read_writing
 from rlaifv.core.claims import ClaimType
+from rlaifv.core.decomposition import SkipReason
 
 _SUBJECTS = ("nsubj", "nsubjpass", "csubj")
 _RELATIVES = ("that", "which", "who", "whom")

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from threading import Lock
 
 from rlaifv.adapters.grammar.clauses import read
-from rlaifv.adapters.grammar.decomposition import Decomposition, SkippedSentence, SkipReason
 from rlaifv.adapters.grammar.discourse import Discourse
 from rlaifv.adapters.grammar.language import looks_english
 from rlaifv.adapters.grammar.markup import Passage, passages
@@ -16,6 +15,7 @@ from rlaifv.adapters.grammar.parsing import Parser
 from rlaifv.adapters.grammar.propositions import Reading, nothing
 from rlaifv.adapters.grammar.sentences import sentences
 from rlaifv.core.claims import Claim
+from rlaifv.core.decomposition import Decomposition, SkippedText, SkipReason
 
 _REMEMBERED_READINGS = 20_000
 
@@ -102,7 +102,7 @@ def _sentences(answer: str) -> list[_Sentence]:
 def _decomposition(parts: Sequence[_Sentence], readings: dict[str, Reading]) -> Decomposition:
     discourse = Discourse()
     claims: dict[str, Claim] = {}
-    skipped: list[SkippedSentence] = []
+    skipped: list[SkippedText] = []
     duplicates = 0
     passage: Passage | None = None
     for part in parts:
@@ -113,7 +113,7 @@ def _decomposition(parts: Sequence[_Sentence], readings: dict[str, Reading]) -> 
         worded = discourse.word(reading)
         if not reading.propositions or not worded:
             start, end = part.passage.origin(part.start, part.end)
-            skipped.append(SkippedSentence(start=start, end=end, reason=reading.reason))
+            skipped.append(SkippedText(start=start, end=end, reason=reading.reason))
         for proposition, text, question in worded:
             if text in claims:
                 duplicates += 1

@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from rlaifv.adapters.grammar.decomposition import SkipReason
 from rlaifv.adapters.grammar.parsing import Parse, Word
 from rlaifv.adapters.grammar.propositions import Form, Mention, Proposition, Reading, Reference
 from rlaifv.core.claims import ClaimType
+from rlaifv.core.decomposition import SkipReason
 
 _BEFORE_NOUN = ("det", "nummod", "amod", "compound", "nmod", "poss", "predet", "quantmod")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rlaifv.adapters.grammar.decomposition import SkipReason
 from rlaifv.adapters.grammar.disguise import Role
 from rlaifv.adapters.grammar.draft import Draft, Pending, Subject
 from rlaifv.adapters.grammar.inflection import looks_plural
@@ -15,6 +14,7 @@ from rlaifv.adapters.grammar.properties import read_properties
 from rlaifv.adapters.grammar.propositions import Form, Mention, Pronoun, Reference
 from rlaifv.adapters.grammar.stance import is_abstract, is_denied_noun, is_hedged_noun
 from rlaifv.core.claims import ClaimType
+from rlaifv.core.decomposition import SkipReason
 
 PRONOUNS = words("it they he she them him her this these that those both its their his himself herself itself")
 _TRANSPARENT = words("""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rlaifv.adapters.grammar.decomposition import SkipReason
 from rlaifv.adapters.grammar.disguise import Role
 from rlaifv.adapters.grammar.draft import Draft, Pending, Subject
 from rlaifv.adapters.grammar.inflection import article
@@ -13,6 +12,7 @@ from rlaifv.adapters.grammar.places import read_phrase
 from rlaifv.adapters.grammar.propositions import Form, Pronoun
 from rlaifv.adapters.grammar.stance import is_negated
 from rlaifv.core.claims import ClaimType
+from rlaifv.core.decomposition import SkipReason
 
 _SUBJECTS = ("nsubj", "nsubjpass", "csubj")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rlaifv.adapters.grammar.decomposition import SkipReason
 from rlaifv.adapters.grammar.disguise import Role
 from rlaifv.adapters.grammar.draft import Draft
 from rlaifv.adapters.grammar.lexicon import modifiers, nouns, words
@@ -11,6 +10,7 @@ from rlaifv.adapters.grammar.parsing import Parse, Word
 from rlaifv.adapters.grammar.propositions import Form
 from rlaifv.adapters.grammar.stance import is_animate
 from rlaifv.core.claims import ClaimType
+from rlaifv.core.decomposition import SkipReason
 
 _INTENSIFIERS = words("""
     very quite so rather really fairly somewhat slightly extremely incredibly particularly relatively too also still

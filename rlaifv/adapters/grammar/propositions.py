@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from rlaifv.adapters.grammar.decomposition import SkipReason
 from rlaifv.core.claims import ClaimType
+from rlaifv.core.decomposition import SkipReason
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rlaifv.adapters.grammar.decomposition import SkipReason
 from rlaifv.adapters.grammar.lexicon import modifiers, nouns, verbs, words
 from rlaifv.adapters.grammar.parsing import Parse, Word
+from rlaifv.core.decomposition import SkipReason
 
 _DOUBTFUL = words("possible likely unlikely probable unclear uncertain unknown hard difficult evident clear worth")
 _ABSTRACT_ENDINGS = ("ness", "tion", "sion", "ance", "ence", "ity", "ism")
