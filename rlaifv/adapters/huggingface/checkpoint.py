@@ -1,4 +1,8 @@
-"""Model folders: their digest (which is their version) and whether they are whole."""
+"""Model folders: their digest (which is their version) and whether they are whole.
+
+A folder holds a whole model, or a LoRA adapter (peft's `adapter_config.json` and `adapter_model.safetensors`) whose
+`base_model_name_or_path` names the folder of the model it was trained on: absolute, or relative to the adapter's folder.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,8 @@ from rlaifv.core.checkpoints import Checkpoint
 from rlaifv.core.errors import Conflict, DataLoss, InvalidInput, NotFound
 
 WEIGHTS_INDEX = "model.safetensors.index.json"
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _SUFFIXES = {".safetensors", ".json", ".jinja", ".model", ".txt", ".tiktoken"}
 
 
@@ -29,15 +35,40 @@ def model_files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.is_file() and p.suffix in _SUFFIXES and not p.name.startswith("."))
 
 
+def is_adapter(folder: Path) -> bool:
+    """Whether the folder holds a LoRA adapter instead of a whole model."""
+    return (folder / ADAPTER_CONFIG).is_file() and not (folder / "config.json").is_file()
+
+
+def adapter_base(folder: Path) -> Path:
+    """The folder of the model that a LoRA adapter goes on. Raises InvalidInput where the adapter names none that is there."""
+    field = f"{ADAPTER_CONFIG}: base_model_name_or_path"
+    try:
+        named = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8")).get("base_model_name_or_path")
+    except (OSError, ValueError, AttributeError) as exc:
+        raise DataLoss(f"adapter folder {folder}: {ADAPTER_CONFIG} is damaged ({exc}); copy it again") from exc
+    base = (folder / str(named)).resolve() if named else folder
+    if is_adapter(base) or not base.is_dir():
+        raise InvalidInput.field(field, named, f"must name the folder of a whole model (adapter folder {folder})")
+    return base
+
+
 def model_digest(folder: Path) -> str:
-    """SHA-256 over names and contents of `model_files`. Raises InvalidInput where the folder holds no model."""
+    """SHA-256 over names and contents of `model_files`, and for an adapter over its base's digest too.
+
+    Raises InvalidInput where the folder holds no model.
+    """
     files = model_files(folder)
     names = {path.name for path in files}
-    if "config.json" not in names or not any(name.endswith(".safetensors") for name in names):
+    digest = hashlib.sha256()
+    if is_adapter(folder):
+        if ADAPTER_WEIGHTS not in names:
+            raise InvalidInput.field("checkpoint.uri", str(folder), f"is a LoRA adapter without {ADAPTER_WEIGHTS}")
+        digest.update(f"base\0{model_digest(adapter_base(folder))}\n".encode())
+    elif "config.json" not in names or not any(name.endswith(".safetensors") for name in names):
         raise InvalidInput.field(
             "checkpoint.uri", str(folder), "is no Hugging Face model folder: it needs config.json and *.safetensors"
         )
-    digest = hashlib.sha256()
     for path in files:
         digest.update(f"{path.name}\0{file_digest(path)}\n".encode())
     return digest.hexdigest()
