@@ -29,7 +29,8 @@ class LocalService:
     """One service to start.
 
     `settings` are its settings by lower-case name; `wiring` names the settings that get another service's endpoint (it is
-    started after that one). `threads` bounds the threads of its maths libraries; None leaves that to them.
+    started after that one). `threads` bounds the threads of its maths libraries; None leaves that to them. `python` is the
+    interpreter that runs `module`; "" is this one.
     """
 
     name: str
@@ -37,6 +38,7 @@ class LocalService:
     wiring: Mapping[str, str] = field(default_factory=dict)
     threads: int | None = None
     module: str = ""
+    python: str = ""
 
     def environment(self, endpoints: Endpoints) -> dict[str, str]:
         """Variables to add to the supervisor's own."""
@@ -89,7 +91,7 @@ class LocalProcess:
         module = self._service.module or f"services.{self.name}"
         with self._log.open("ab") as out:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "rlaifv.adapters.tied_process", str(os.getpid()), module,
+                self._service.python or sys.executable, "-m", "rlaifv.adapters.tied_process", str(os.getpid()), module,
                 env=environment, stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out,
                 # Its own session: Ctrl-C in a terminal reaches the supervisor only, which decides the order of stopping.
                 start_new_session=True,

@@ -10,11 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rlaifv.adapters.local_services import LocalService, LocalServices, Patience
+from rlaifv.cli.environments import interpreter
 from rlaifv.cli.inputs import FAKE
 from rlaifv.cli.logs import log_warnings_to_stderr
 from rlaifv.core.errors import Conflict
 
 SERVICES = ("policy", "decomposer", "labeler", "trainer", "orchestrator")
+TRITON = "triton"
+"""The tritonserver that a labeler on Triton asks; started with it, unless the labeler's settings name one."""
+OWNERS = (*SERVICES, TRITON)
+"""Whose settings `--set` can give."""
 _STATE = ".services"
 
 
@@ -34,34 +39,61 @@ class Stack:
     settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def services(self, names: Collection[str] = SERVICES) -> list[LocalService]:
-        """Those of `names` that do not run elsewhere."""
-        return [self._service(name, set(names)) for name in SERVICES if name in names and name not in self.elsewhere]
+        """Those of `names` that do not run elsewhere, and the tritonserver that one of them needs.
+
+        Raises NotFound where the environment of a model server is missing.
+        """
+        here = [name for name in SERVICES if name in names and name not in self.elsewhere]
+        services = [self._service(name, set(here)) for name in here]
+        return [self._tritonserver(), *services] if "labeler" in here and self._needs_triton else services
 
     def _service(self, name: str, started: set[str]) -> LocalService:
-        wiring = {setting: peer for setting, peer in _PEERS[name].items() if peer in started - set(self.elsewhere)}
+        wiring = {setting: peer for setting, peer in _PEERS[name].items() if peer in started}
         known = {setting: self.elsewhere[peer] for setting, peer in _PEERS[name].items() if peer in self.elsewhere}
         settings = self._own(name) | known
         if name == "labeler" and (wiring or known):
             settings["decomposer"] = "remote"
+        if name == "labeler" and self._needs_triton:
+            wiring["triton_target"] = TRITON
         return LocalService(
             name=name,
             settings=settings | dict(self.settings.get(name, {})),
             wiring=wiring,
             threads=self._threads(name),
+            python=interpreter("vllm") if self._backend(name) == "vllm" else "",
         )
+
+    def _tritonserver(self) -> LocalService:
+        model = {} if self.labeler is None else {"model": self.labeler}
+        return LocalService(
+            name=TRITON,
+            module="rlaifv.adapters.triton.server",
+            settings=model | dict(self.settings.get(TRITON, {})),
+            threads=self._threads(TRITON),
+            python=interpreter("triton"),
+        )
+
+    def _backend(self, name: str) -> str:
+        return self.settings.get(name, {}).get("backend", "")
+
+    @property
+    def _needs_triton(self) -> bool:
+        return self._backend("labeler") == "triton" and "triton_target" not in self.settings["labeler"]
 
     def _own(self, name: str) -> dict[str, str]:
         model = {"policy": self.policy, "labeler": self.labeler, "trainer": self.policy}.get(name)
         # Fake models need no folder, and a fake policy's weights cannot be trained for real.
         own = {"backend": "fake"} if model and model.startswith(FAKE) else {}
-        if model and name != "trainer":
+        if model and name != "trainer" and not (name == "labeler" and self._backend(name) == "triton"):
             own["model"] = model
         return own | ({"runs_folder": str(self.runs.absolute())} if name == "orchestrator" else {})
 
     def _threads(self, name: str) -> int | None:
         """Policy and labeler work at the same time and share the cores; the trainer works alone."""
         cores = os.cpu_count() or 1
-        if name in ("policy", "labeler"):
+        if name == "labeler" and self._backend(name) == "triton":
+            return 1
+        if name in ("policy", "labeler", TRITON):
             return self.threads or max(1, cores // 2)
         return self.threads or cores if name == "trainer" else 1
 

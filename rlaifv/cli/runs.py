@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,8 +26,31 @@ Endpoint = Annotated[
         help="An orchestrator that runs already; default: start all here.",
     ),
 ]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="SERVICE.NAME=VALUE",
+        help="A setting of a service started here, over the run file's local.settings. Repeatable.",
+    ),
+]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads of each model service started here.")]
 Begin = Callable[["OrchestratorClient"], Awaitable["RunState"]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Here:
+    """How services are started on this machine; `settings` as `--set` takes them."""
+
+    runs: Path
+    threads: int | None
+    settings: list[str]
+
+    def options(self) -> str:
+        """The options that another command needs to start them alike, with a space before each."""
+        runs = f" --runs {shlex.quote(str(self.runs))}" if self.runs != DEFAULT_RUNS else ""
+        threads = f" --threads {self.threads}" if self.threads else ""
+        return runs + threads + "".join(f" --set {shlex.quote(text)}" for text in self.settings)
 
 
 @faults_reported
@@ -33,6 +58,7 @@ def run(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The run file (YAML).")],
     endpoint: Endpoint = None,
     threads: Threads = None,
+    settings: Settings = None,
     runs: RunsFolder = DEFAULT_RUNS,
     as_json: Json = False,
 ) -> None:
@@ -46,6 +72,8 @@ def run(
       rlaifv run demo/runs/stronger.yaml
 
       rlaifv run my-run.yaml --endpoint orchestrator.example:50055 --json
+
+      rlaifv run demo/runs/stronger.yaml --set policy.backend=vllm --set labeler.backend=triton
     """
     from rlaifv.adapters.runs.reading import read_run_file
     from rlaifv.cli.outcome import report_outcome
@@ -58,7 +86,8 @@ def run(
         if (done := _done_already(wanted, runs)) is not None:
             report_outcome(done, as_json)
             return
-    _follow_to_end(wanted, runs, endpoint, threads, as_json, lambda client: client.start(wanted.name, text, base))
+    here = Here(runs=runs, threads=threads, settings=settings or [])
+    _follow_to_end(wanted, here, endpoint, as_json, lambda client: client.start(wanted.name, text, base))
 
 
 @faults_reported
@@ -66,6 +95,7 @@ def resume(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a run that was stopped, cancelled or failed.")],
     endpoint: Endpoint = None,
     threads: Threads = None,
+    settings: Settings = None,
     runs: RunsFolder = DEFAULT_RUNS,
     as_json: Json = False,
 ) -> None:
@@ -82,7 +112,8 @@ def resume(
         return await client.resume(name) if state.phase in ("failed", "cancelled") else state
 
     wanted = read_run_file(find_run(name, runs).resolve() / "run.yaml") if endpoint is None else None
-    _follow_to_end(wanted, runs, endpoint, threads, as_json, begin, name)
+    here = Here(runs=runs, threads=threads, settings=settings or [])
+    _follow_to_end(wanted, here, endpoint, as_json, begin, name)
 
 
 def _refuse_taken_name(wanted: RunFile, runs: Path) -> None:
@@ -117,9 +148,8 @@ def _done_already(wanted: RunFile, runs: Path) -> RunState | None:
 
 def _follow_to_end(
     wanted: RunFile | None,
-    runs: Path,
+    here: Here,
     endpoint: str | None,
-    threads: int | None,
     as_json: bool,
     begin: Begin,
     name: str = "",
@@ -133,19 +163,19 @@ def _follow_to_end(
         if endpoint is not None or wanted is None:
             state = run_until_signal(follow_there(endpoint or "", name, begin, quiet=as_json))
         else:
-            stack = _stack(wanted, runs, threads)
-            state = run_until_signal(follow_here(stack, name, begin, quiet=as_json))
+            state = run_until_signal(follow_here(_stack(wanted, here), name, begin, quiet=as_json))
     except Interrupted:
-        hint = f"go on with: rlaifv resume {name}" + (f" --runs {runs}" if runs != DEFAULT_RUNS else "")
+        hint = f"go on with: rlaifv resume {name}{here.options()}"
         where = f"The run goes on at {endpoint}; watch it with: rlaifv resume {name} --endpoint {endpoint}"
         err().print(where if endpoint else f"Stopped, nothing is lost; {hint}", style="yellow", soft_wrap=True)
         raise typer.Exit(FAILED) from None
     report_outcome(state, as_json)
 
 
-def _stack(wanted: RunFile, runs: Path, threads: int | None) -> Stack:
+def _stack(wanted: RunFile, here: Here) -> Stack:
+    from rlaifv.cli.further_settings import joined, read_further
     from rlaifv.cli.inputs import check_model
-    from rlaifv.cli.local_stack import Stack
+    from rlaifv.cli.local_stack import OWNERS, Stack
 
     elsewhere = {service: address for service, address in wanted.services if address is not None}
     labeler = str(wanted.local.labeler_model or wanted.policy)
@@ -154,9 +184,10 @@ def _stack(wanted: RunFile, runs: Path, threads: int | None) -> Stack:
     if "labeler" not in elsewhere:
         check_model(labeler, "local.labeler_model")
     return Stack(
-        runs=runs,
+        runs=here.runs,
         policy=wanted.policy,
         labeler=labeler,
-        threads=threads or wanted.local.threads,
+        threads=here.threads or wanted.local.threads,
         elsewhere=elsewhere,
+        settings=joined(wanted.local.settings, read_further(here.settings, OWNERS)),
     )

@@ -10,7 +10,6 @@ import typer
 
 from rlaifv.cli.output import Json, emit, err, faults_reported
 from rlaifv.cli.run_folders import DEFAULT_RUNS, RunsFolder
-from rlaifv.core.errors import InvalidInput
 
 if TYPE_CHECKING:
     from rlaifv.adapters.local_services import LocalService
@@ -59,6 +58,10 @@ def serve(
       rlaifv serve all --model demo/checkpoints/policy --labeler-model demo/checkpoints/stronger
 
       rlaifv serve decomposer --port 0 --set max_queue=100
+
+      rlaifv serve policy --model FOLDER --set backend=vllm
+
+      rlaifv serve labeler --model FOLDER --set backend=triton --set triton.precision=bf16
     """
     from rlaifv.cli.local_stack import SERVICES
     from rlaifv.cli.signals import Interrupted, run_until_signal
@@ -81,31 +84,19 @@ def _stack(
     settings: list[str],
     runs: Path,
 ) -> Stack:
+    from rlaifv.cli.further_settings import read_further
     from rlaifv.cli.inputs import check_model
-    from rlaifv.cli.local_stack import SERVICES, Stack
+    from rlaifv.cli.local_stack import SERVICES, TRITON, Stack
 
     policy = None if model is None else check_model(model)
     labeler = policy if labeler_model is None else check_model(labeler_model, "--labeler-model")
-    further = _further(service, settings)
     names = SERVICES if service is Service.ALL else (service.value,)
+    owners = (*names, TRITON) if Service.LABELER in names else names
+    further = read_further(settings, owners, owner="" if service is Service.ALL else service.value)
     if port:
         for place, name in enumerate(names):
             further[name].setdefault("port", str(port + place))
     return Stack(runs=runs, policy=policy, labeler=labeler, threads=threads, settings=further)
-
-
-def _further(service: Service, settings: list[str]) -> dict[str, dict[str, str]]:
-    from rlaifv.cli.local_stack import SERVICES
-
-    found: dict[str, dict[str, str]] = {name: {} for name in SERVICES}
-    for text in settings:
-        where, equals, value = text.partition("=")
-        owner, _, name = where.rpartition(".") if service is Service.ALL else (service.value, "", where)
-        if not equals or not name or owner not in found:
-            form = "SERVICE.NAME=VALUE" if service is Service.ALL else "NAME=VALUE"
-            raise InvalidInput.field("--set", text, f"must have the form {form}")
-        found[owner][name.lower()] = value
-    return found
 
 
 async def _serve(services: list[LocalService], runs: Path, as_json: bool) -> None:

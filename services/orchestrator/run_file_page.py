@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -14,7 +14,14 @@ from rlaifv.adapters.runs.run_file import RunFile
 
 README = Path(__file__).parent / "README.md"
 _BEGIN, _END = "<!-- run file: begin -->\n", "<!-- run file: end -->\n"
-_KINDS = {"int": "whole number", "float": "number", "str": "text", "bool": "true or false", "Path": "path"}
+_KINDS = {
+    "int": "whole number",
+    "float": "number",
+    "str": "text",
+    "bool": "true or false",
+    "Path": "path",
+    "dict": "texts by service and name",
+}
 
 
 def page(readme: str) -> str:
@@ -38,6 +45,8 @@ def _rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
 
 def _choices(field: FieldInfo) -> list[type[Any]]:
     annotation: Any = field.annotation
+    if get_origin(annotation) is dict:
+        return [dict]
     return [kind for kind in get_args(annotation) or (annotation,) if kind is not type(None)]
 
 

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from rlaifv.core.candidates import Sampling
 from rlaifv.core.iteration import PAPER_ITERATIONS, PromotionRule
@@ -21,6 +21,9 @@ from rlaifv.core.verdicts import TieRule, VerdictRule
 
 RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """A run's name is also a folder's: it starts with a letter or digit, so that it is never hidden or a flag."""
+
+LOCAL_SERVICES = ("policy", "decomposer", "labeler", "trainer", "orchestrator", "triton")
+"""What can be started for a run on one machine; "triton" is the server that a labeler with backend triton asks."""
 
 
 class Section(BaseModel):
@@ -177,6 +180,34 @@ class Local(Section):
     """Model folder of the labeler; absent: the policy's start (self-feedback)."""
     threads: int | None = Field(default=None, ge=1)
     """CPU threads of each model service; absent: the library's choice."""
+    settings: dict[str, dict[str, str]] = {}
+    """Settings of services by their names, for example `{policy: {backend: vllm}, labeler: {backend: triton}}`."""
+
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        """YAML reads 8 and true as what they are; a service reads every setting as text."""
+        if not isinstance(value, dict):
+            return value
+        return {
+            service: {name: _text(one) for name, one in own.items()} if isinstance(own, dict) else own
+            for service, own in value.items()
+        }
+
+    @field_validator("settings")
+    @classmethod
+    def _of_known_services(cls, value: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+        for service in value:
+            if service not in LOCAL_SERVICES:
+                raise ValueError(f"{service!r} is no service; known are {', '.join(LOCAL_SERVICES)}")
+        return value
+
+
+def _text(value: Any) -> Any:
+    """As YAML writes it: the settings of a service know true and false, not True and False."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
 
 
 class RunFile(Section):
