@@ -17,13 +17,16 @@ from rlaifv.adapters.files import written_folder
 from rlaifv.adapters.huggingface.checkpoint import WEIGHTS_INDEX, model_files
 
 # transformers 5 writes a CLIP or SigLIP tower without the `vision_model` level that hub files have and vLLM asks for;
-# it reads both.
-_TOWER = re.compile(r"^((?:model\.)?vision_tower\.)(embeddings|encoder|pre_layrnorm|post_layernorm|head)\.")
+# it reads both. Other towers (InternVL's) have other names inside and never had that level.
+_TOWER = re.compile(
+    r"^((?:model\.)?vision_tower\.)"
+    r"(embeddings\.(?:class_embedding|patch_embedding|position_embedding)\b|encoder\.layers\.|pre_layrnorm\.|post_layernorm\.|head\.)"
+)
 
 
 def hub_name(name: str) -> str:
     """The name that hub files give a weight which `save_pretrained` wrote as `name`."""
-    return _TOWER.sub(r"\1vision_model.\2.", name)
+    return _TOWER.sub(r"\1vision_model.\2", name)
 
 
 def save_model(model: PreTrainedModel, start: Path, target: Path, dtype: torch.dtype | None = None) -> None:
