@@ -1,0 +1,1 @@
+"""The labeler on Triton: the model that runs inside tritonserver, the launcher around it, and the client in front of it."""
