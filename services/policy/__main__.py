@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final
 
 from prometheus_client import CollectorRegistry
 
@@ -32,8 +33,9 @@ async def load(settings: PolicySettings, server: ServiceServer, registry: Collec
     from rlaifv.rpc.metrics import ModelMetrics, PolicyMetrics, QueueCollector
     from services.policy.servicer import PolicyServicer
 
-    backend = _fake(settings) if settings.backend == "fake" else await asyncio.to_thread(_huggingface, settings)
+    backend = await asyncio.to_thread(_OPENING[settings.backend], settings)
     QueueCollector(registry, backend.activity)
+    backend.export(registry)
     servicer = PolicyServicer(
         backend.policy,
         Checkpoint(uri=settings.model, digest=await backend.policy.version()),
@@ -52,12 +54,13 @@ async def load(settings: PolicySettings, server: ServiceServer, registry: Collec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """What answers, what it is doing, whether it can, and how to end it."""
+    """What answers, what it is doing, whether it can, how to end it, and how to add metrics of its own to ours."""
 
     policy: Policy
     activity: Callable[[], Activity]
     check: Callable[[], Awaitable[None]]
     close: Callable[[], Awaitable[None]]
+    export: Callable[[CollectorRegistry], object] = lambda registry: None
 
 
 def _fake(settings: PolicySettings) -> Backend:
@@ -91,6 +94,44 @@ def _huggingface(settings: PolicySettings) -> Backend:
 
     return Backend(policy=policy, activity=activity, check=policy.check, close=policy.close)
 
+
+def _vllm(settings: PolicySettings) -> Backend:
+    from rlaifv.adapters.vllm.environment import prepare
+    from rlaifv.adapters.vllm.options import VllmOptions
+
+    options = VllmOptions(
+        precision=settings.number_format,
+        device=settings.device,
+        max_rows=settings.max_rows,
+        max_waiting=settings.max_queue,
+        context_tokens=settings.vllm_context_tokens,
+        block_size=settings.vllm_block_size,
+        kv_cache_bytes=settings.vllm_kv_cache_bytes,
+        gpu_memory_share=settings.vllm_gpu_memory_share,
+        gpus=settings.vllm_gpus,
+        max_lora_rank=settings.vllm_max_lora_rank,
+        picture_cache_bytes=settings.feature_cache_bytes,
+        sources=settings.image_sources,
+    )
+    prepare(options.on_cpu, settings.torch_threads)
+
+    from rlaifv.adapters.vllm.metrics import VllmCollector
+    from rlaifv.adapters.vllm.policy import VllmPolicy
+
+    policy = VllmPolicy.open(settings.checkpoint, options)
+
+    def activity() -> Activity:
+        now = policy.activity()
+        return Activity(waiting=now.waiting_items, rows=now.active_rows, batches=now.steps)
+
+    return Backend(policy=policy, activity=activity, check=policy.check, close=policy.close, export=VllmCollector)
+
+
+_OPENING: Final[dict[str, Callable[[PolicySettings], Backend]]] = {
+    "fake": _fake,
+    "huggingface": _huggingface,
+    "vllm": _vllm,
+}
 
 if __name__ == "__main__":
     sys.exit(run_service("policy", PolicySettings, serve))
