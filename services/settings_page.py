@@ -9,7 +9,9 @@ from types import NoneType
 from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings
 
+from rlaifv.adapters.triton.settings import TritonSettings
 from rlaifv.rpc.settings import ServiceSettings
 from services.decomposer.settings import DecomposerSettings
 from services.labeler.settings import LabelerSettings
@@ -17,19 +19,22 @@ from services.orchestrator.settings import OrchestratorSettings
 from services.policy.settings import PolicySettings
 from services.trainer.settings import TrainerSettings
 
-SERVICES: tuple[type[ServiceSettings], ...] = (
+SERVICES: tuple[type[BaseSettings], ...] = (
     PolicySettings,
     DecomposerSettings,
     LabelerSettings,
     TrainerSettings,
     OrchestratorSettings,
+    TritonSettings,
 )
 
 _HEAD = """# Settings of the services
 
 Each service reads environment variables with its own prefix. A name under the prefix that is no setting is an error (exit code 2)
 that says which name was probably meant. `python -m services.<name> --check-config` checks them without starting anything,
-`--print-settings` prints what is in force. This page is written by `python -m services.settings_page`; a test compares it.
+`--print-settings` prints what is in force. RLAIFV_TRITON_* are the settings of tritonserver with the labeler, which is no service
+of ours: `python -m rlaifv.adapters.triton.server` starts it. This page is written by `python -m services.settings_page`; a test
+compares it.
 """
 
 
@@ -39,9 +44,10 @@ def page() -> str:
     parts = [_HEAD]
     for settings in SERVICES:
         prefix = settings.model_config.get("env_prefix", "")
-        own = [name for name in settings.model_fields if name not in common]
+        shared = common if issubclass(settings, ServiceSettings) else []
+        own = [name for name in settings.model_fields if name not in shared]
         parts.append(f"\n## {prefix}\\*\n\n| variable | type | default | meaning |\n|---|---|---|---|\n")
-        parts.extend(_row(prefix, name, settings.model_fields[name]) for name in own + common)
+        parts.extend(_row(prefix, name, settings.model_fields[name]) for name in own + shared)
     return "".join(parts)
 
 
@@ -58,7 +64,7 @@ def _type(annotation: Any) -> str:
         return "text"
     if annotation is Path or choices == [Path]:
         return "path"
-    if choices and all(isinstance(choice, str) for choice in choices):
+    if choices and all(isinstance(choice, str | int) for choice in choices):
         return ", ".join(f"`{choice}`" for choice in choices)
     if Path in choices:
         return "folders"

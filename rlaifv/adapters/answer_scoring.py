@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from rlaifv.core.answers import RankedAnswer, ScoredAnswer, ScoringRule, rank, score_of
@@ -17,9 +17,9 @@ _QUESTIONS_AT_ONCE: Final = 4096
 
 
 class AnswerScoring:
-    """Scores and ranks answers. `labeler_version` is stamped on answers without a claim."""
+    """Scores and ranks answers. `labeler_version` gives what is stamped on answers without a claim: what answers now."""
 
-    def __init__(self, decomposer: Decomposer, labeler: Labeler, labeler_version: str) -> None:
+    def __init__(self, decomposer: Decomposer, labeler: Labeler, labeler_version: Callable[[], str]) -> None:
         self._decomposer = decomposer
         self._labeler = labeler
         self._labeler_version = labeler_version
@@ -65,7 +65,7 @@ class AnswerScoring:
         return ScoredAnswer(
             claims=claims,
             score=score_of(claims, rule.aggregate),
-            labeler_version=claims[0].verdict.labeler_version if claims else self._labeler_version,
+            labeler_version=claims[0].verdict.labeler_version if claims else self._labeler_version(),
             decomposer_version=found.version,
         )
 

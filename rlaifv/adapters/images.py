@@ -61,11 +61,7 @@ def decode(data: bytes, limits: ImageLimits = ImageLimits()) -> PilImage.Image:
     Raises TooLarge over a limit (checked on the header, before any pixel is decoded) and InvalidInput for 0 bytes, bytes
     that are no picture, and truncated pictures.
     """
-    if not data:
-        raise InvalidInput("image has 0 bytes: send the bytes of an encoded picture (PNG, JPEG, WebP …)")
-    _refuse_bytes(len(data), limits)
-    picture = _open(data, limits)
-    _refuse_size(picture.size, limits)
+    picture = _opened(data, limits)
     try:
         picture.seek(0)
         picture.load()
@@ -88,6 +84,20 @@ def fetch(image: Image, sources: ImageSources = ImageSources()) -> bytes:
             f"image.sha256 = {image.sha256!r} but the bytes have {found!r}: the image changed, state it anew"
         )
     return data
+
+
+def check_header(data: bytes, limits: ImageLimits = ImageLimits()) -> None:
+    """Refuse what `decode` would refuse before it decodes a pixel: for a service that hands the picture on as it is."""
+    _opened(data, limits).close()
+
+
+def _opened(data: bytes, limits: ImageLimits) -> PilImage.Image:
+    if not data:
+        raise InvalidInput("image has 0 bytes: send the bytes of an encoded picture (PNG, JPEG, WebP …)")
+    _refuse_bytes(len(data), limits)
+    picture = _open(data, limits)
+    _refuse_size(picture.size, limits)
+    return picture
 
 
 def _open(data: bytes, limits: ImageLimits) -> PilImage.Image:

@@ -38,13 +38,12 @@ async def load(settings: LabelerSettings, server: ServiceServer, registry: Colle
     from rlaifv.rpc.metrics import LabelerMetrics, ModelMetrics, QueueCollector
     from services.labeler.servicer import LabelerServicer
 
-    backend = _fake(settings) if settings.backend == "fake" else await asyncio.to_thread(_huggingface, settings)
+    backend = await _backend(settings, ModelMetrics(registry).serves)
     decomposer = await _decomposer(settings)
     QueueCollector(registry, backend.activity)
-    ModelMetrics(registry).serves(backend.checkpoint.digest)
     servicer = LabelerServicer(
         backend.labeler,
-        AnswerScoring(decomposer, backend.labeler, backend.checkpoint.digest),
+        AnswerScoring(decomposer, backend.labeler, lambda: backend.checkpoint().digest),
         backend.checkpoint,
         decomposer.version,
         server.metrics,
@@ -67,13 +66,22 @@ async def load(settings: LabelerSettings, server: ServiceServer, registry: Colle
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """What looks, with which weights, what it is doing, whether it can, and how to end it."""
+    """What looks, with which weights now, what it is doing, whether it can, and how to end it."""
 
     labeler: Labeler
-    checkpoint: Checkpoint
+    checkpoint: Callable[[], Checkpoint]
     activity: Callable[[], Activity]
     check: Callable[[], Awaitable[None]]
     close: Callable[[], Awaitable[None]]
+
+
+async def _backend(settings: LabelerSettings, serves: Callable[[str], None]) -> Backend:
+    """`serves` hears of the version that answers, and of every later one."""
+    if settings.backend == "triton":
+        return await _triton(settings, serves)
+    backend = _fake(settings) if settings.backend == "fake" else await asyncio.to_thread(_huggingface, settings)
+    serves(backend.checkpoint().digest)
+    return backend
 
 
 def _fake(settings: LabelerSettings) -> Backend:
@@ -85,7 +93,7 @@ def _fake(settings: LabelerSettings) -> Backend:
     )
     return Backend(
         labeler=labeler,
-        checkpoint=labeler.checkpoint,
+        checkpoint=lambda: labeler.checkpoint,
         activity=labeler.activity,
         check=labeler.check,
         close=labeler.close,
@@ -115,10 +123,35 @@ def _huggingface(settings: LabelerSettings) -> Backend:
 
     return Backend(
         labeler=labeler,
-        checkpoint=Checkpoint(uri=settings.model, digest=labeler.version),
+        checkpoint=lambda: Checkpoint(uri=settings.model, digest=labeler.version),
         activity=activity,
         check=labeler.check,
         close=lambda: asyncio.to_thread(labeler.close),
+    )
+
+
+async def _triton(settings: LabelerSettings, serves: Callable[[str], None]) -> Backend:
+    from rlaifv.adapters.triton.labeler import TritonLabeler, TritonOptions
+
+    options = TritonOptions(
+        max_waiting=settings.max_queue,
+        max_in_flight=settings.triton_max_in_flight,
+        patience_s=settings.triton_patience_s,
+        timeout_s=settings.triton_timeout_s,
+        max_request_bytes=settings.triton_max_request_bytes,
+        max_request_questions=settings.triton_max_request_questions,
+        picture_cache_bytes=settings.image_cache_bytes,
+        sources=settings.image_sources,
+    )
+    labeler = TritonLabeler(settings.triton_target, settings.triton_model, options, serves)
+    await labeler.wait_until_ready()
+    place = f"triton://{settings.triton_target}/{settings.triton_model}"
+    return Backend(
+        labeler=labeler,
+        checkpoint=lambda: Checkpoint(uri=place, digest=labeler.version),
+        activity=labeler.activity,
+        check=labeler.check,
+        close=labeler.close,
     )
 
 

@@ -21,13 +21,13 @@ from rlaifv.rpc.streams import ItemStream, only
 
 
 class LabelerServicer(LabelerServiceServicer):
-    """Serves `labeler`, whose weights are `checkpoint`, and `scoring`, which stands on it."""
+    """Serves `labeler`, whose weights at the time `checkpoint` gives, and `scoring`, which stands on it."""
 
     def __init__(
         self,
         labeler: Labeler,
         scoring: AnswerScoring,
-        checkpoint: Checkpoint,
+        checkpoint: Callable[[], Checkpoint],
         decomposer_version: Callable[[], Awaitable[str]],
         calls: CallMetrics,
         metrics: LabelerMetrics,
@@ -77,7 +77,7 @@ class LabelerServicer(LabelerServiceServicer):
 
     async def GetLabeler(self, request: pb.GetLabelerRequest, context: Any) -> pb.GetLabelerResponse:
         return pb.GetLabelerResponse(
-            checkpoint=checkpoint_to_proto(self._checkpoint),
+            checkpoint=checkpoint_to_proto(self._checkpoint()),
             prompt_version=PROMPT_VERSION,
             decomposer_version=await self._decomposer_version(),
         )

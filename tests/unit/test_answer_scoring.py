@@ -43,7 +43,7 @@ class Believes:
 
 def scoring(labeler: Believes) -> AnswerScoring:
     divide = Divider(divide=lambda texts: [fake.divide(text) for text in texts], version="d")
-    return AnswerScoring(LocalDecomposer(divide), labeler, "w")
+    return AnswerScoring(LocalDecomposer(divide), labeler, lambda: "w")
 
 
 async def test_a_question_that_many_claims_ask_is_asked_once() -> None:
