@@ -14,17 +14,19 @@ from rlaifv.adapters.huggingface.export import save_model
 
 
 def randomise(model: PreTrainedModel, seed: int) -> PreTrainedModel:
-    """Weights of a scale at which every layer, the picture and the prompt matter: different prompts, clearly different answers."""
+    """Weights of a scale at which every layer, picture and prompt matter: different prompts, clearly different answers."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(tensor: torch.Tensor, scale: float) -> torch.Tensor:
         return torch.randn(tensor.shape, generator=generator) * scale
 
+    # Large embeddings that are the head too only ever repeat the last token.
+    spread = 0.15 if model.config.tie_word_embeddings else 0.4
     embeddings = {id(module.weight) for module in model.modules() if isinstance(module, torch.nn.Embedding)}
     with torch.no_grad():
         for name, weight in sorted(model.named_parameters()):
             if id(weight) in embeddings:
-                weight.copy_(normal(weight, 0.4))
+                weight.copy_(normal(weight, spread))
             elif weight.ndim < 2:
                 # Norms keep their mean (1, or 0 in Gemma), biases stay small.
                 weight.copy_(weight.mean() + normal(weight, 0.1) if "norm" in name else normal(weight, 0.1))

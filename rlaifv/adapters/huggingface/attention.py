@@ -15,6 +15,8 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from rlaifv.core.errors import InvalidInput
+
 NAME = "rlaifv_row_exact"
 ROW_MULTIPLE = 8
 _KEY_MULTIPLE, _KEY_MINIMUM = 8, 64
@@ -52,7 +54,10 @@ def row_exact_attention(
 
 
 def use_row_exact_attention(model: PreTrainedModel) -> None:
-    """Let the model's text decoder attend with `row_exact_attention`; its vision tower is left as it is."""
+    """Let the model's text decoder attend with `row_exact_attention`; its vision tower is left as it is.
+
+    Raises InvalidInput for a model whose text decoder is not found.
+    """
     AttentionInterface.register(NAME, row_exact_attention)
     AttentionMaskInterface.register(NAME, sdpa_mask)
     text = model.config.get_text_config()
@@ -60,6 +65,7 @@ def use_row_exact_attention(model: PreTrainedModel) -> None:
         if getattr(module, "config", None) is text:
             module.config._attn_implementation = NAME
             return
+    raise InvalidInput("model: no part of it has its text configuration, so its text decoder is not known")
 
 
 def key_width(tokens: int) -> int:

@@ -1,5 +1,8 @@
 """From a user's text and a picture to token ids: the one chat formatting for generating, labelling and training.
 
+Every family writes a picture in its own way: one token repeated, tiles with their row and column, line breaks around it. The
+model's processor says what the image token of a prompt becomes; here that is put into any other prompt about the same picture.
+
 A user's text is cleaned of every special token first, so that exactly one image placeholder exists (reference fault 11).
 Answers are encoded with special tokens taken as plain text, so that "<image>" or a role marker inside one trains like any
 other words (fault 10).
@@ -7,10 +10,10 @@ other words (fault 10).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from jinja2 import TemplateError
 from PIL import Image as PilImage
 from torch import Tensor
@@ -18,22 +21,25 @@ from torch import Tensor
 from rlaifv.core.errors import InvalidInput
 
 _SENTINEL = "\ue000"
-_PER_TOKEN = {"input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids"}
+_PROBE = "What?"
+_PER_TOKEN = {"input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "text_replacement_offsets"}
+_PROCESSOR_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, ArithmeticError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedImage:
     """A picture through the model's own processor.
 
-    `inputs` are the tensors the vision tower wants (pixel_values …). `at`, `placeholders` and `cut` say how the single image
-    token of a prompt becomes many: ids[:at] + placeholders + ids[at + cut:].
+    `inputs` are the tensors the vision tower wants (pixel_values …). In the ids of a prompt the single image token, at index
+    `at` after the ids `head`, becomes `placeholders`; `before` and `after` are text that goes around it (Gemma: line breaks).
     """
 
     inputs: dict[str, Tensor]
     at: int
-    placeholders: tuple[int, ...]
-    cut: int
     head: tuple[int, ...]
+    placeholders: tuple[int, ...]
+    before: str
+    after: str
 
     def without_inputs(self) -> PreparedImage:
         """The token layout alone."""
@@ -47,9 +53,14 @@ class ChatFormat:
         """Raises InvalidInput if the processor has no chat template or its template does not take an image."""
         self.processor = processor
         self.tokenizer: Any = processor.tokenizer
+        self.image_token: str = str(getattr(processor, "image_token", None) or "")
+        self._image_id: int = self.tokenizer.convert_tokens_to_ids(self.image_token) if self.image_token else -1
         self._specials = _special_strings(processor)
+        self._added = re.compile("|".join(re.escape(token) for token in _added_strings(processor)) or r"(?!)")
         self._bos: str | None = self.tokenizer.bos_token
-        self._lead = self._answer_lead()
+        self._probe = self._template([_user(_PROBE)], add_generation_prompt=True)
+        self._require_one_image()
+        self._lead, self.answer_end = self._around_answers()
 
     def clean(self, text: str) -> str:
         """`text` without any special token of the tokenizer; repeated, as removing one may join two halves of another."""
@@ -76,28 +87,49 @@ class ChatFormat:
         return self._template([_user(self.require(text, field))], add_generation_prompt=True)
 
     def prepare(self, picture: PilImage.Image) -> PreparedImage:
-        """Run the processor over a picture once; prompts about it then need the tokenizer only."""
-        rendered = self._template([_user("What?")], add_generation_prompt=True)
-        batch = self.processor(images=[picture], text=rendered, return_tensors="pt", **self._special_rule(rendered))
+        """Run the processor over a picture once; prompts about it then need the tokenizer only.
+
+        Raises InvalidInput for a picture that the processor refuses (Qwen-VL: sides over 200 times each other).
+        """
+        batch = self.process(picture, self._probe)
         full: list[int] = batch["input_ids"][0].tolist()
-        raw = self._encode(rendered)
-        at = _common(raw, full)
-        tail = _common(raw[at:][::-1], full[at:][::-1])
-        inputs = {name: value for name, value in batch.items() if name not in _PER_TOKEN}
+        before, after = self._around_image(batch)
+        raw = self._encode(self._probe, before, after)
+        at = raw.index(self._image_id)
+        tail = len(raw) - at - 1
+        if len(full) < len(raw) or full[:at] != raw[:at] or full[len(full) - tail :] != raw[at + 1 :]:
+            raise InvalidInput(
+                "model: its tokenizer reads the text around a picture differently for different pictures"
+            )
         return PreparedImage(
-            inputs=inputs,
+            inputs={name: value for name, value in batch.items() if name not in _PER_TOKEN},
             at=at,
-            placeholders=tuple(full[at : len(full) - tail]),
-            cut=len(raw) - tail - at,
             head=tuple(raw[:at]),
+            placeholders=tuple(full[at : len(full) - tail]),
+            before=before,
+            after=after,
         )
+
+    def process(self, picture: PilImage.Image, rendered: str) -> Any:
+        """What the model's processor makes of a picture and a rendered prompt: a batch of one. Errors as `prepare`."""
+        try:
+            return self.processor(
+                images=[picture],
+                text=rendered,
+                return_tensors="pt",
+                return_text_replacement_offsets=True,
+                **self._special_rule(rendered),
+            )
+        except _PROCESSOR_ERRORS as exc:
+            shown = f"{picture.size[0]}x{picture.size[1]} px"
+            raise InvalidInput.field("image", shown, f"the model's processor refuses it ({exc})") from exc
 
     def prompt_ids(self, rendered: str, image: PreparedImage) -> tuple[int, ...]:
         """Token ids of a rendered prompt with the picture's placeholders in it."""
-        raw = self._encode(rendered)
-        if tuple(raw[: image.at]) != image.head:
+        raw = self._encode(rendered, image.before, image.after)
+        if tuple(raw[: image.at]) != image.head or raw[image.at] != self._image_id:
             raise InvalidInput.field("prompt.text", rendered, "the chat template puts text before the image")
-        return (*raw[: image.at], *image.placeholders, *raw[image.at + image.cut :])
+        return (*raw[: image.at], *image.placeholders, *raw[image.at + 1 :])
 
     def answer_ids(self, rendered: str, answer: str) -> tuple[int, ...]:
         """Token ids of an answer as it follows the rendered prompt, without the end of sequence."""
@@ -106,22 +138,46 @@ class ChatFormat:
         whole = self._plain(tail + self._lead + answer)
         if whole[: len(before)] == before:
             return tuple(whole[len(before) :])
-        return tuple(self._plain(self._lead + answer))
+        # The prompt ends in the middle of a token of the two together: begin a line instead, which no token goes over.
+        line = self._plain("\n")
+        begun = self._plain(f"\n{self._lead}{answer}")
+        return tuple(begun[len(line) :] if begun[: len(line)] == line else self._plain(self._lead + answer))
 
     def text_of(self, ids: list[int]) -> str:
         """The text of generated ids, special tokens left out, white space around it removed."""
         return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)).strip()
 
-    def _answer_lead(self) -> str:
-        """What the template puts between the generation prompt and an assistant's answer (LLaVA 1.5: a space)."""
-        prompt = self._template([_user("What?")], add_generation_prompt=True)
+    def _require_one_image(self) -> None:
+        found = self._encode(self._probe, "", "").count(self._image_id) if self.image_token else 0
+        if found != 1:
+            raise InvalidInput(
+                f"model: its chat template writes {found} image tokens ({self.image_token!r}) for one picture; a template "
+                "with an image is needed"
+            )
+
+    def _around_image(self, batch: Any) -> tuple[str, str]:
+        """The text that the processor puts before and after a picture's tokens."""
+        replaced = batch.get("text_replacement_offsets")
+        if not replaced or len(replaced[0]) != 1:
+            raise InvalidInput("model: its processor does not say what the image token of a prompt becomes")
+        written = str(replaced[0][0]["replacement"])
+        tokens = list(self._added.finditer(written))
+        if not tokens:
+            raise InvalidInput(f"model: its processor writes a picture without special tokens ({written[:80]!r})")
+        return written[: tokens[0].start()], written[tokens[-1].end() :]
+
+    def _around_answers(self) -> tuple[str, int | None]:
+        """What the template puts before an assistant's answer (LLaVA 1.5: a space), and the special token that it ends with."""
         turn = {"role": "assistant", "content": [{"type": "text", "text": _SENTINEL}]}
         try:
-            full = self._template([_user("What?"), turn])
+            full = self._template([_user(_PROBE), turn])
         except InvalidInput:
-            return ""
-        end = full.find(_SENTINEL)
-        return full[len(prompt) : end] if full.startswith(prompt) and end >= 0 else ""
+            return "", None
+        start = full.find(_SENTINEL)
+        if start < 0 or not full.startswith(self._probe):
+            return "", None
+        end = self._added.match(full[start + len(_SENTINEL) :].lstrip())
+        return full[len(self._probe) : start], self.tokenizer.convert_tokens_to_ids(end.group()) if end else None
 
     def _template(self, messages: list[dict[str, Any]], add_generation_prompt: bool = False) -> str:
         try:
@@ -139,8 +195,9 @@ class ChatFormat:
         # A template that writes the beginning-of-sequence token itself must not get a second one.
         return {"add_special_tokens": not (self._bos and rendered.startswith(self._bos))}
 
-    def _encode(self, rendered: str) -> list[int]:
-        return list(self.tokenizer(rendered, **self._special_rule(rendered))["input_ids"])
+    def _encode(self, rendered: str, before: str, after: str) -> list[int]:
+        text = rendered.replace(self.image_token, f"{before}{self.image_token}{after}", 1)
+        return list(self.tokenizer(text, **self._special_rule(rendered))["input_ids"])
 
     def _plain(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
@@ -154,24 +211,11 @@ def _special_strings(processor: Any) -> list[str]:
     tokenizer = processor.tokenizer
     added = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
     named = {str(token) for token in tokenizer.all_special_tokens}
-    image = getattr(processor, "image_token", None)
-    found = added | named | ({str(image)} if image else set())
-    return sorted((token for token in found if token), key=lambda token: (-len(token), token))
+    media = {str(getattr(processor, f"{kind}_token", None) or "") for kind in ("image", "video", "audio")}
+    return sorted(((added | named | media) - {""}), key=lambda token: (-len(token), token))
 
 
-def _common(a: list[int], b: list[int]) -> int:
-    """Length of the common beginning."""
-    count = 0
-    for x, y in zip(a, b, strict=False):
-        if x != y:
-            break
-        count += 1
-    return count
-
-
-def stack_inputs(images: list[PreparedImage]) -> dict[str, Tensor]:
-    """The vision inputs of several pictures as one batch; raises InvalidInput where their shapes differ."""
-    try:
-        return {name: torch.cat([image.inputs[name] for image in images]) for name in images[0].inputs}
-    except RuntimeError as exc:
-        raise InvalidInput(f"images: this model's inputs of different pictures do not stack ({exc})") from exc
+def _added_strings(processor: Any) -> list[str]:
+    """All strings that the tokenizer never divides, longest first."""
+    added = {str(token) for token in processor.tokenizer.added_tokens_decoder.values()}
+    return sorted({*added, *_special_strings(processor)} - {""}, key=lambda token: (-len(token), token))

@@ -87,6 +87,8 @@ def verified_folder(checkpoint: Checkpoint) -> Path:
     folder = folder_of(checkpoint.uri)
     digest = model_digest(folder)
     check_weight_files(folder)
+    if is_adapter(folder):
+        check_weight_files(adapter_base(folder))
     if checkpoint.digest and checkpoint.digest != digest:
         raise Conflict(f"checkpoint.digest = {checkpoint.digest!r} but the folder {checkpoint.uri!r} has {digest!r}")
     return folder

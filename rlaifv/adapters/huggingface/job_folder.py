@@ -4,7 +4,8 @@
     reference.safetensors          reference log-probabilities, stamped with all they depend on
     checkpoints/step-00000010/     state.safetensors, then COMPLETE with its sha256; renamed into place as a whole
     metrics.jsonl                  one line a step
-    model/                         the result, a Hugging Face folder
+    adapter/                       with LoRA: the adapters alone, on the job's start (peft's format)
+    model/                         the result, a whole Hugging Face folder
     done.json                      its digest; written last
 
 Nothing here is overwritten in place: a file or folder is whole, or it is not there.
@@ -64,6 +65,7 @@ class JobFolder:
     def __init__(self, path: Path, job: TrainingJob, free: Callable[[Path], int] = free_bytes) -> None:
         self.path = path
         self.model = path / "model"
+        self.adapter = path / "adapter"
         self._job = job
         self._fingerprint = fingerprint(job)
         self._free = free

@@ -16,10 +16,12 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig, PreTrainedModel
+from transformers.utils import is_torchvision_available
 from transformers.utils import logging as transformers_logging
 
 from rlaifv.adapters.huggingface.chat import ChatFormat
-from rlaifv.adapters.huggingface.checkpoint import model_digest, verified_folder
+from rlaifv.adapters.huggingface.checkpoint import adapter_base, is_adapter, model_digest, verified_folder
+from rlaifv.adapters.huggingface.lora import merge_adapter
 from rlaifv.core.checkpoints import Checkpoint
 from rlaifv.core.errors import DataLoss, InvalidInput
 from rlaifv.core.training import Precision
@@ -33,7 +35,9 @@ _loading = threading.Lock()
 class LoadedModel:
     """A model ready to use, and the digest of the folder it came from.
 
-    `end_tokens` are the ids that end an answer; `stored_dtype` is the number format of the folder's weights.
+    `folder` holds the configuration, the processor and the weights; `adapter` the LoRA adapter that was merged into them, if the
+    checkpoint is one. `end_tokens` are the ids that end an answer, first the one that the chat template writes after it;
+    `stored_dtype` is the number format of the folder's weights.
     """
 
     model: PreTrainedModel
@@ -42,6 +46,7 @@ class LoadedModel:
     digest: str
     end_tokens: tuple[int, ...]
     stored_dtype: torch.dtype = torch.float32
+    adapter: Path | None = None
 
     @property
     def end_of_sequence(self) -> int:
@@ -55,26 +60,39 @@ def load_model(checkpoint: Checkpoint, precision: Precision = Precision.FP32, de
     Raises NotFound (no folder), Conflict (other digest), DataLoss (damaged weights) or InvalidInput (no such model: unknown
     architecture, missing or unexpected weights, wrong shapes, NaN weights, no chat template, no end-of-sequence token).
     """
-    folder = verified_folder(checkpoint)
+    named = verified_folder(checkpoint)
+    adapter = named if is_adapter(named) else None
+    folder = named if adapter is None else adapter_base(named)
     dtype = torch.bfloat16 if precision is Precision.BF16 else torch.float32
     # from_pretrained sets process-wide state while it builds a model; two at once mix up their number formats.
     with _loading, _quiet():
         processor = _load_processor(folder)
         model = _load_weights(folder, dtype)
-    _refuse_bad_numbers(model, folder)
-    end_tokens = _end_tokens(model, processor)
+        if adapter is not None:
+            model = merge_adapter(model, adapter)
+    _refuse_bad_numbers(model, named)
+    chat = ChatFormat(processor)
+    end_tokens = _end_tokens(model, chat)
     model.generation_config = GenerationConfig(eos_token_id=list(end_tokens))
     return LoadedModel(
         model=model.to(device).eval(),
-        chat=ChatFormat(processor),
+        chat=chat,
         folder=folder,
-        digest=checkpoint.digest or model_digest(folder),
+        digest=checkpoint.digest or model_digest(named),
         end_tokens=end_tokens,
         stored_dtype=_stored_dtype(folder),
+        adapter=adapter,
     )
 
 
 def _load_processor(folder: Path) -> Any:
+    """The processor that vLLM takes too: transformers' choice where torchvision is there.
+
+    Its image processors in PIL give other pixels than those in torchvision, and it takes them silently where torchvision is
+    missing: then two services would see two different pictures.
+    """
+    if not is_torchvision_available():
+        raise InvalidInput("model: torchvision is not installed; without it pictures get other pixels than elsewhere")
     try:
         processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
     except _LOAD_ERRORS as exc:
@@ -118,15 +136,16 @@ def _stored_dtype(folder: Path) -> torch.dtype:
     return max(sizes, key=lambda dtype: sizes[dtype])
 
 
-def _end_tokens(model: PreTrainedModel, processor: Any) -> tuple[int, ...]:
+def _end_tokens(model: PreTrainedModel, chat: ChatFormat) -> tuple[int, ...]:
     configured = getattr(model.generation_config, "eos_token_id", None)
     stated = configured if isinstance(configured, list) else [configured]
-    found = [processor.tokenizer.eos_token_id, *stated, model.config.get_text_config().eos_token_id]
+    found = [chat.tokenizer.eos_token_id, *stated, model.config.get_text_config().eos_token_id]
     flat = [token for entry in found for token in (entry if isinstance(entry, list) else [entry])]
-    tokens = tuple(dict.fromkeys(int(token) for token in flat if token is not None))
+    tokens = list(dict.fromkeys(int(token) for token in flat if token is not None))
     if not tokens:
         raise InvalidInput("model: neither tokenizer nor configuration names an end-of-sequence token")
-    return tokens
+    # Gemma ends a turn with <end_of_turn>, its tokenizer's end of sequence is another: an answer ends as the template says.
+    return tuple(sorted(tokens, key=lambda token: token != chat.answer_end))
 
 
 def _first_line(exc: BaseException) -> str:

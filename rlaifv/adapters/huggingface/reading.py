@@ -10,6 +10,7 @@ from typing import Any
 from rlaifv.adapters.huggingface.chat import PreparedImage
 from rlaifv.adapters.huggingface.decoder import Decoder, Prefix
 from rlaifv.adapters.huggingface.loading import LoadedModel
+from rlaifv.adapters.huggingface.probe import prove_reading
 from rlaifv.adapters.huggingface.vision import FeatureCache, VisionEncoder
 from rlaifv.adapters.images import ImageSources, decode, fetch
 from rlaifv.core.images import Image
@@ -29,11 +30,13 @@ class ImageReader:
     def __init__(
         self, loaded: LoadedModel, decoder: Decoder, features: FeatureCache[SeenImage], sources: ImageSources
     ) -> None:
+        """Raises InvalidInput for a model that cannot be read in parts (probe.py)."""
         self._loaded = loaded
         self._decoder = decoder
         self._features = features
         self._sources = sources
         self._vision = VisionEncoder(loaded.model)
+        prove_reading(loaded, decoder, self._vision)
 
     def see(self, image: Image) -> SeenImage:
         """Decode, process and encode a picture. Errors as `images.fetch` and `images.decode`."""

@@ -11,23 +11,26 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import structlog
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
-from torch import Tensor, nn
+from peft import PeftModel
+from torch import Tensor
 from torch.nn import Parameter
 
 from rlaifv.adapters.huggingface.decoder import head_logits
 from rlaifv.adapters.huggingface.export import save_model
 from rlaifv.adapters.huggingface.loading import LoadedModel
+from rlaifv.adapters.huggingface.lora import save_adapter, with_adapters
 from rlaifv.adapters.huggingface.training_data import PairData
 from rlaifv.adapters.huggingface.training_vision import TrainingVision, vision_tower
 from rlaifv.adapters.huggingface.vision import token_kinds
 from rlaifv.core.errors import InvalidInput
-from rlaifv.core.seeds import derive_seed
-from rlaifv.core.training import Hyperparameters, Lora, Precision
+from rlaifv.core.training import Hyperparameters, Precision
 from rlaifv.learning.logprobs import answer_logprobs
 from rlaifv.learning.objectives import PairLogprobs
 from rlaifv.learning.sequences import TokenSequence, collate
+
+log = structlog.get_logger(__name__)
 
 
 class TrainingModel:
@@ -47,21 +50,14 @@ class TrainingModel:
         self._precision = hyperparameters.precision
         self._model = loaded.model
         self._tower = vision_tower(loaded.model)
-        self._vision = TrainingVision(
-            loaded.model,
-            loaded.digest,
-            data.prepare,
-            projector_learns=lora is None,
-            tower_learns=train_vision,
-            max_bytes=feature_bytes,
-        )
         self._peft: PeftModel | None = None
         if lora is None:
             self._model.requires_grad_(True)
             if self._tower is not None:
                 self._tower.requires_grad_(train_vision)
         else:
-            self._peft = _with_lora(loaded, lora, hyperparameters.seed)
+            self._peft = with_adapters(loaded.model, lora, hyperparameters.seed)
+        self._vision = TrainingVision(loaded.model, loaded.digest, data.prepare, max_bytes=feature_bytes)
         self._train_vision = train_vision
         self.parameters: dict[str, Parameter] = {
             name: parameter for name, parameter in self._model.named_parameters() if parameter.requires_grad
@@ -96,6 +92,21 @@ class TrainingModel:
             rejected=torch.cat([part.rejected for part in parts]).cpu(),
         )
 
+    @property
+    def stored_bytes(self) -> int:
+        """About what `save` writes."""
+        weights: int = sum(parameter.numel() for parameter in self._model.parameters())
+        return weights * int(self._loaded.stored_dtype.itemsize)
+
+    def save_adapter(self, target: Path) -> None:
+        """Write the LoRA adapters as a folder of their own; nothing where there are none, or their base is no whole model."""
+        if self._peft is None:
+            return
+        if self._loaded.adapter is not None:
+            log.info("adapter_not_written", reason="the start is an adapter itself", start=str(self._loaded.adapter))
+            return
+        save_adapter(self._peft, self._loaded.folder, target)
+
     def save(self, target: Path) -> None:
         """Write the whole model as a folder (adapters merged), in the number format of the start; ends the training."""
         model = self._model
@@ -122,19 +133,3 @@ class TrainingModel:
 
     def _autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self._model.device.type, dtype=torch.bfloat16, enabled=self._precision is Precision.BF16)
-
-
-def _with_lora(loaded: LoadedModel, lora: Lora, seed: int) -> PeftModel:
-    """Adapters on all linear layers of the language model; head, projector and vision tower have none."""
-    model = loaded.model
-    decoder = model.get_decoder()
-    inside = set(decoder.modules()) - {model.get_output_embeddings()}
-    targets = [name for name, module in model.named_modules() if isinstance(module, nn.Linear) and module in inside]
-    if not targets:
-        raise InvalidInput("model: its language model has no linear layer to adapt")
-    config = LoraConfig(
-        r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets, bias="none"
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(seed, "lora"))
-        return get_peft_model(model, config)

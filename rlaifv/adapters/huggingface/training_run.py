@@ -15,6 +15,7 @@ from rlaifv.adapters.huggingface.checkpoint import checkpoint_at
 from rlaifv.adapters.huggingface.decoder import context_tokens
 from rlaifv.adapters.huggingface.job_folder import JobFolder, free_bytes
 from rlaifv.adapters.huggingface.loading import LoadedModel, load_model
+from rlaifv.adapters.huggingface.probe import prove_batch
 from rlaifv.adapters.huggingface.training_data import SEQUENCE_VERSION, PairData, load_pairs
 from rlaifv.adapters.huggingface.training_model import TrainingModel
 from rlaifv.core.checkpoints import Checkpoint
@@ -98,6 +99,7 @@ class _Run:
     def __init__(self, job: TrainingJob, options: TrainerOptions, folder: JobFolder) -> None:
         hyper = job.hyperparameters
         loaded = load_model(job.policy, Precision.FP32, options.device)
+        prove_batch(loaded)
         limit = min(hyper.max_tokens, context_tokens(loaded.model))
         data = load_pairs(Path(job.pairs_uri.removeprefix("file://")), job.pairs_digest, loaded, limit)
         self._options = options
@@ -172,8 +174,9 @@ class _Run:
         self._folder.write_metrics(self._metrics)
 
     def finish(self) -> Checkpoint:
-        """Write the model folder, then mark the job as done."""
-        self._folder.require_room(sum(p.numel() * p.element_size() for p in self._model.parameters.values()))
+        """Write the adapter's folder, if there is one, and the model's, then mark the job as done."""
+        self._folder.require_room(self._model.stored_bytes)
+        self._model.save_adapter(self._folder.adapter)
         self._model.save(self._folder.model)
         checkpoint = checkpoint_at(self._folder.model)
         self._folder.finish(checkpoint.digest)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from rlaifv.adapters.huggingface.chat import PreparedImage, stack_inputs
+from rlaifv.adapters.huggingface.chat import PreparedImage
 from rlaifv.core.errors import InvalidInput
 
 Value = TypeVar("Value")
@@ -46,26 +46,22 @@ class VisionEncoder:
             return inputs
         named = {name: value for name, value in inputs.items() if name in self._wanted}
         output = self._model.get_image_features(**named, return_dict=True)
-        slim = {name: value for name, value in output.items() if name not in _HEAVY}
-        features = type(output)(**{**slim, "pooler_output": list(output.pooler_output)})
+        features = type(output)(**{name: value for name, value in output.items() if name not in _HEAVY})
         # What else describes the picture (its grid of patches …) the decoder may want too.
         rest = {n: v for n, v in inputs.items() if not n.startswith("pixel_") and n in self._accepted}
         return {"mm_encoder_outputs": {"image": features}, **rest}
 
     def join(self, encoded: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """Forward arguments for a batch of sequences with one picture each, from those of the single pictures."""
-        tensors = {n: torch.cat([one[n] for one in encoded]) for n, v in encoded[0].items() if isinstance(v, Tensor)}
+        """Forward arguments for a batch of sequences with one picture each, from those of the single pictures.
+
+        Raises InvalidInput where a model's arguments for several pictures cannot be made of those for single ones.
+        """
+        tensors = {n: _joined([one[n] for one in encoded]) for n, v in encoded[0].items() if isinstance(v, Tensor)}
         if not self.separable:
             return tensors
         outputs = [one["mm_encoder_outputs"]["image"] for one in encoded]
-        if set(outputs[0].keys()) != {"pooler_output"}:
-            raise InvalidInput(f"model: features of several pictures cannot be joined ({', '.join(outputs[0].keys())})")
-        features = type(outputs[0])(pooler_output=[part for output in outputs for part in output.pooler_output])
-        return {"mm_encoder_outputs": {"image": features}, **tensors}
-
-    def pixels(self, images: Sequence[PreparedImage]) -> dict[str, Any]:
-        """Forward arguments that leave the vision tower to the forward pass itself (with gradients, if it learns)."""
-        return self._on_device(stack_inputs(list(images)))
+        parts = {name: _joined([output[name] for output in outputs]) for name in outputs[0]}
+        return {"mm_encoder_outputs": {"image": type(outputs[0])(**parts)}, **tensors}
 
     def _on_device(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         device, dtype = self._model.device, self._model.dtype
@@ -124,8 +120,28 @@ def _tensors(value: Any) -> Iterator[Tensor]:
             yield from _tensors(part)
 
 
+def _joined(parts: Sequence[Any]) -> Any:
+    """What holds one entry a picture or tile is chained; what holds one entry a layer of the tower (Qwen3-VL), layer by layer."""
+    first = parts[0]
+    if isinstance(first, Tensor):
+        try:
+            return torch.cat(list(parts))
+        except RuntimeError as exc:
+            raise InvalidInput(f"images: this model's inputs of different pictures do not stack ({exc})") from exc
+    if isinstance(first, list | tuple) and all(isinstance(entry, Tensor) for entry in first):
+        return [entry for part in parts for entry in part]
+    if isinstance(first, list | tuple):
+        return [_joined(layer) for layer in zip(*parts, strict=True)]
+    raise InvalidInput(f"model: features of several pictures cannot be joined ({type(first).__name__})")
+
+
+_KINDS = ("mm_token_type_ids", "token_type_ids")
+
+
 def token_kinds(model: PreTrainedModel, ids: Tensor) -> dict[str, Tensor]:
-    """The forward argument that says which ids (sequences, tokens) are the picture's, for models that ask for it."""
-    if "mm_token_type_ids" not in inspect.signature(model.base_model.forward).parameters:
-        return {}
-    return {"mm_token_type_ids": (ids == model.config.image_token_id).int()}
+    """The forward arguments that say which ids (sequences, tokens) are the picture's, for models that ask for them.
+
+    Qwen-VL places the picture's tokens in three dimensions by them, Gemma 3 lets them attend in both directions.
+    """
+    asked = inspect.signature(model.base_model.forward).parameters
+    return {name: (ids == model.config.image_token_id).int() for name in _KINDS if name in asked}

@@ -1,0 +1,95 @@
+"""Proof at start-up that a model may be run the fast way: read in parts, pictures encoded apart, pairs in one batch.
+
+Families differ in masks, positions and caches in ways that nothing declares. So the fast way is held against the model's own
+plain forward over its own processor's output, on synthetic pictures, before anything is answered or learned: a family for which
+the two differ is refused with the difference, instead of serving a wrong number.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from PIL import Image as PilImage
+from torch import Tensor
+
+from rlaifv.adapters.huggingface.decoder import Decoder, RowCache, head_logits
+from rlaifv.adapters.huggingface.loading import LoadedModel
+from rlaifv.adapters.huggingface.vision import VisionEncoder, token_kinds
+from rlaifv.core.errors import InvalidInput
+from rlaifv.learning.sequences import collate, join
+
+_QUESTIONS = ("Is there a red car on the left of the picture?", "What do you see?")
+_LIMITS = {torch.float32: 1e-3, torch.bfloat16: 0.05}
+"""Largest relative difference of logits that rounding explains, by number format; a wrong mask or position gives 0.1 and more."""
+
+
+def prove_reading(loaded: LoadedModel, decoder: Decoder, vision: VisionEncoder) -> None:
+    """Read a picture once and branch questions from it; raises InvalidInput where the logits are not the plain forward's."""
+    picture = _picture(150, 90)
+    with torch.inference_mode():
+        prepared = loaded.chat.prepare(picture)
+        seen = vision.encode(prepared)
+        cut = prepared.at + len(prepared.placeholders)
+        for question in _QUESTIONS:
+            rendered = loaded.chat.render(question)
+            ids = loaded.chat.prompt_ids(rendered, prepared)
+            prefix = decoder.read(ids[:cut], seen)
+            branch = torch.tensor([ids[cut:]], device=decoder.device)
+            cache = RowCache(prefix, 1, len(ids))
+            cache.fill(prefix, torch.zeros(1, dtype=torch.long, device=decoder.device))
+            steps = torch.arange(branch.shape[1], device=decoder.device)[None]
+            hidden = decoder.extend(cache, branch, prefix.tokens + steps, prefix.next_position + steps)[0]
+            found = decoder.logits(torch.cat([prefix.last_hidden[None], hidden]))
+            _require_equal(found, _plain(loaded, picture, rendered)[cut - 1 :], "reading a prompt in parts", loaded)
+
+
+def prove_batch(loaded: LoadedModel) -> None:
+    """Score two prompts about two pictures together; raises InvalidInput where the logits are not the plain forward's."""
+    model, vision = loaded.model, VisionEncoder(loaded.model)
+    pictures = [_picture(150, 90), _picture(60, 100)]
+    with torch.inference_mode():
+        prepared = [loaded.chat.prepare(picture) for picture in pictures]
+        rendered = [loaded.chat.render(question) for question in _QUESTIONS]
+        prompts = [loaded.chat.prompt_ids(text, image) for text, image in zip(rendered, prepared, strict=True)]
+        batch = collate([join(ids[:-1], (), ids[-1]) for ids in prompts], pad=loaded.end_of_sequence)
+        ids = batch.ids.to(model.device)
+        hidden = model.base_model(
+            input_ids=ids,
+            attention_mask=batch.attention.to(model.device),
+            use_cache=False,
+            **token_kinds(model, ids),
+            **vision.join([vision.encode(image) for image in prepared]),
+        ).last_hidden_state
+        for row, (picture, text) in enumerate(zip(pictures, rendered, strict=True)):
+            found = head_logits(model, model.get_output_embeddings(), hidden[row, : len(prompts[row])])
+            _require_equal(found, _plain(loaded, picture, text), "reading pictures together", loaded)
+
+
+def _plain(loaded: LoadedModel, picture: PilImage.Image, rendered: str) -> Tensor:
+    """Logits (tokens, vocabulary) of the model's own forward over all that its processor gives."""
+    batch: dict[str, Any] = dict(loaded.chat.process(picture, rendered))
+    batch.pop("text_replacement_offsets")
+    model = loaded.model
+    inputs = {
+        n: v.to(model.device, model.dtype) if v.is_floating_point() else v.to(model.device) for n, v in batch.items()
+    }
+    logits: Tensor = model(**inputs).logits[0].float()
+    return logits
+
+
+def _require_equal(found: Tensor, stated: Tensor, what: str, loaded: LoadedModel) -> None:
+    spread = (stated - stated.mean(-1, keepdim=True)).norm(dim=-1)
+    difference = float(((found - stated).norm(dim=-1) / spread).max()) if found.shape == stated.shape else float("inf")
+    limit = _LIMITS[loaded.model.dtype]
+    if not difference <= limit:
+        raise InvalidInput(
+            f"model: {what} gives other logits than its plain forward (relative difference {difference:.2g}, limit "
+            f"{limit:.2g}): this family is not supported"
+        )
+
+
+def _picture(width: int, height: int) -> PilImage.Image:
+    """No two parts alike, so that a picture's tokens in a wrong order show."""
+    ramps = [PilImage.linear_gradient("L").rotate(angle).resize((width, height)) for angle in (0, 90, 180)]
+    return PilImage.merge("RGB", ramps)
