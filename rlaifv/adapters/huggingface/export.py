@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from rlaifv.adapters.files import written_folder
@@ -37,7 +38,7 @@ def save_model(model: PreTrainedModel, start: Path, target: Path, dtype: torch.d
     with written_folder(target) as folder:
         state = {name: tensor.detach() for name, tensor in model.state_dict().items()}
         if dtype is not None:
-            state = {name: t.to(dtype) if t.is_floating_point() else t for name, t in state.items()}
+            state = _converted(state, dtype)
         kept = model.config.dtype
         try:
             model.config.dtype = dtype or kept
@@ -46,6 +47,18 @@ def save_model(model: PreTrainedModel, start: Path, target: Path, dtype: torch.d
             model.config.dtype = kept
         _rename_weights(folder)
         _copy_other_files(start, folder)
+
+
+def _converted(state: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """The same weights in another number format; those that share memory still do, so that tied ones are written once."""
+    done: dict[tuple[int, torch.Size], Tensor] = {}
+    found: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        if tensor.is_floating_point():
+            place = (tensor.data_ptr(), tensor.shape)
+            tensor = done.setdefault(place, tensor.to(dtype))
+        found[name] = tensor
+    return found
 
 
 def _rename_weights(folder: Path) -> None:
