@@ -1,7 +1,7 @@
 """One way to serve, for all services: health, reflection, metrics, error translation, drain.
 
-bind ports ─▶ NOT_SERVING, load the model ─▶ SERVING ◀─▶ NOT_SERVING while the backend is dead
-                                                │ SIGTERM
+bind ports ─▶ NOT_SERVING, load the model ─▶ SERVING ◀─▶ NOT_SERVING while the backend is away
+                                                │ SIGTERM, or the backend is lost (then exit 1)
                                                 ▼
               NOT_SERVING, new calls refused ─▶ calls in flight end (at most drain_s) ─▶ close the backend ─▶ exit 0
 """
@@ -43,12 +43,14 @@ async def _nothing() -> None:
 class Ready:
     """A backend that can answer: how to register its servicer, and how to look after it.
 
-    `check` raises an RlaifvError while the backend cannot answer; `drain` ends calls that would not end by themselves when the
-    service stops; `close` frees what it holds.
+    `check` raises an RlaifvError while the backend cannot answer; `lost` says why it never will again ("" while it may), which
+    ends the service, for its supervisor to start it anew. `drain` ends calls that would not end by themselves when the service
+    stops; `close` frees what it holds.
     """
 
     register: Callable[[grpc.aio.Server], None]
     check: Callable[[], Awaitable[None]] = _nothing
+    lost: Callable[[], str] = str
     drain: Callable[[], Awaitable[None]] = _nothing
     close: Callable[[], Awaitable[None]] = _nothing
 
@@ -105,6 +107,11 @@ class ServiceServer:
         await self._set_serving(True)
         self._watch = asyncio.create_task(self._watch_backend(backend))
 
+    async def gone(self) -> None:
+        """Waits until the backend is lost; then raises BackendFailed with the reason."""
+        assert self._watch is not None
+        await asyncio.shield(self._watch)
+
     async def stop(self) -> None:
         """Refuse new calls, let those in flight end, close the backend; safe after a failed start."""
         if self._watch:
@@ -127,6 +134,9 @@ class ServiceServer:
         alive = True
         while True:
             await asyncio.sleep(self._settings.health_interval_s)
+            if reason := backend.lost():
+                await self._set_serving(False)
+                raise BackendFailed(reason)
             try:
                 await backend.check()
             except RlaifvError as error:
@@ -169,7 +179,11 @@ async def serve(
             return
         await server.open(await loading)
         log.info("serving", grpc_port=server.port, metrics_port=server.metrics_port)
-        await stopping
+        going = asyncio.ensure_future(server.gone())
+        await asyncio.wait((stopping, going), return_when=asyncio.FIRST_COMPLETED)
+        if going.done():
+            going.result()
+        going.cancel()
         log.info("draining")
     finally:
         stopping.cancel()
