@@ -48,18 +48,20 @@ async def load(settings: PolicySettings, server: ServiceServer, registry: Collec
     return Ready(
         register=lambda grpc_server: add_PolicyServiceServicer_to_server(servicer, grpc_server),
         check=backend.check,
+        lost=backend.lost,
         close=backend.close,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """What answers, what it is doing, whether it can, how to end it, and how to add metrics of its own to ours."""
+    """What answers, what it is doing, whether it can (and if it ever will again), how to end it, its own metrics for ours."""
 
     policy: Policy
     activity: Callable[[], Activity]
     check: Callable[[], Awaitable[None]]
     close: Callable[[], Awaitable[None]]
+    lost: Callable[[], str] = str
     export: Callable[[CollectorRegistry], object] = lambda registry: None
 
 
@@ -124,7 +126,9 @@ def _vllm(settings: PolicySettings) -> Backend:
         now = policy.activity()
         return Activity(waiting=now.waiting_items, rows=now.active_rows, batches=now.steps)
 
-    return Backend(policy=policy, activity=activity, check=policy.check, close=policy.close, export=VllmCollector)
+    return Backend(
+        policy=policy, activity=activity, check=policy.check, close=policy.close, lost=policy.lost, export=VllmCollector
+    )
 
 
 _OPENING: Final[dict[str, Callable[[PolicySettings], Backend]]] = {

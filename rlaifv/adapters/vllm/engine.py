@@ -6,6 +6,8 @@ import asyncio
 import itertools
 import json
 import math
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -36,26 +38,20 @@ log = structlog.get_logger(__name__)
 _DTYPES: Final = {Precision.FP32: "float32", Precision.BF16: "bfloat16"}
 _LEAST_TEMPERATURE: Final = 0.01
 _CACHE_MISSES: Final = 3
+_DEAD: Final = "vLLM's engine has died: the service must be restarted"
 _SHUTDOWN_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One sample to draw. `adapter` None: the base weights answer."""
+    """One sample to draw from the weights `base`, which must be those that are loaded, with `adapter` on them if there is one."""
 
     prompt: ReadPrompt
     sampling: Sampling
     seed: int
     end_tokens: tuple[int, ...]
+    base: str
     adapter: LoRARequest | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drawn(Sampled):
-    """A sample; `cached_tokens` of its prompt's `prompt_tokens` were computed for another one before."""
-
-    prompt_tokens: int
-    cached_tokens: int
 
 
 class Engine:
@@ -65,6 +61,8 @@ class Engine:
         self._llm = llm
         self.meter = meter
         self._numbers = itertools.count()
+        self._adapters = itertools.count(1)
+        self._stamp = "default"
         self.context_tokens = int(llm.model_config.max_model_len)
 
     @classmethod
@@ -104,7 +102,7 @@ class Engine:
         """Samples that were asked for and are not drawn to their end."""
         return int(self._llm.get_num_unfinished_requests())
 
-    async def sample(self, request: Request) -> Drawn:
+    async def sample(self, request: Request) -> Sampled:
         """Draw one answer. Cancelling it frees its place in the batch.
 
         Raises InvalidInput for a prompt that fills the context, Unavailable where the engine is dead, BackendFailed otherwise.
@@ -115,14 +113,14 @@ class Engine:
                 if drawn is not None:
                     return drawn
         except EngineDeadError as exc:
-            raise Unavailable("vLLM's engine has died: the service must be restarted") from exc
+            raise Unavailable(_DEAD) from exc
         except (VLLMClientError, EngineGenerateError, ValueError) as exc:
             raise BackendFailed(f"vLLM failed to answer: {_reason(exc)}") from exc
         raise BackendFailed(f"vLLM lost the picture {request.prompt.sha256} {_CACHE_MISSES} times")
 
-    async def _draw(self, request: Request) -> Drawn | None:
+    async def _draw(self, request: Request) -> Sampled | None:
         """None where the engine's process had dropped the picture from its cache, which the next try fills again."""
-        given = await self._render(request.prompt)
+        given = await self._render(request.prompt, request.base)
         size = len(given["prompt_token_ids"])
         if size >= self.context_tokens:
             raise InvalidInput(
@@ -132,13 +130,19 @@ class Engine:
         name = str(next(self._numbers))
         outputs = [output async for output in self._llm.generate(given, parameters, name, lora_request=request.adapter)]
         (answer,) = outputs[-1].outputs
-        return None if answer.finish_reason == "error" else _drawn(outputs[-1], answer)
+        if answer.finish_reason == "error":
+            return None
+        if {span.version for span in answer.weight_versions} != {self._stamp}:
+            raise BackendFailed("the weights changed while an answer was drawn")
+        return _sampled(answer)
 
-    async def _render(self, prompt: ReadPrompt) -> Any:
+    async def _render(self, prompt: ReadPrompt, base: str) -> Any:
+        # All caches are cleared when weights change; that their keys name the weights too makes a stale hit impossible.
         tokens = TokensPrompt(
             prompt_token_ids=prompt.ids,
             multi_modal_data={"image": prompt.picture},
-            multi_modal_uuids={"image": [prompt.sha256]},
+            multi_modal_uuids={"image": [f"{prompt.sha256}-{base}"]},
+            cache_salt=base,
         )
         try:
             (given,) = await self._llm.renderer.render_cmpl_async([parse_model_prompt(self._llm.model_config, tokens)])
@@ -162,6 +166,49 @@ class Engine:
             detokenize=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
+
+    @asynccontextmanager
+    async def paused(self) -> AsyncIterator[None]:
+        """Nothing is computed meanwhile and all caches are empty afterwards; entered once what was asked is answered."""
+        await self._call(self._llm.pause_generation(mode="wait", clear_cache=True))
+        try:
+            yield
+        finally:
+            await self._call(self._llm.resume_generation())
+
+    async def exchange(self, folder: Path, version: str) -> None:
+        """Load the weights of a folder in place of those that are loaded; call it while `paused`.
+
+        Raises BackendFailed where that fails, and then the loaded weights are neither the old nor the new ones.
+        """
+        await self._call(self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(folder)}))
+        await self._call(self._llm.update_weight_version(version))
+        self._stamp = version
+
+    async def add_adapter(self, folder: str, version: str) -> LoRARequest:
+        """Load a LoRA adapter beside the weights. Raises InvalidInput where vLLM does not take it."""
+        # vLLM serves the old adapter if a name or a number comes twice.
+        number = next(self._adapters)
+        adapter = LoRARequest(lora_name=f"{version}-{number}", lora_int_id=number, lora_path=folder)
+        try:
+            await self._call(self._llm.add_lora(adapter))
+        except BackendFailed as exc:
+            raise InvalidInput.field(
+                "checkpoint.uri", str(folder), f"vLLM does not take the adapter: {exc.message}"
+            ) from exc
+        return adapter
+
+    async def remove_adapter(self, adapter: LoRARequest) -> None:
+        """Free an adapter that nobody asks for any more."""
+        await self._call(self._llm.remove_lora(adapter.lora_int_id))
+
+    async def _call(self, call: Awaitable[Any]) -> Any:
+        try:
+            return await call
+        except EngineDeadError as exc:
+            raise Unavailable(_DEAD) from exc
+        except Exception as exc:  # what fails in the engine's process arrives as a bare Exception with its text
+            raise BackendFailed(f"vLLM: {_reason(exc)}") from exc
 
     async def close(self) -> None:
         """End the engine's process."""
@@ -209,17 +256,15 @@ def _arguments(folder: Path, options: VllmOptions) -> AsyncEngineArgs:
     )
 
 
-def _drawn(output: Any, answer: Any) -> Drawn:
+def _sampled(answer: Any) -> Sampled:
     ids = tuple(int(token) for token in answer.token_ids)
     logprobs = tuple(float(step[token].logprob) for step, token in zip(answer.logprobs, ids, strict=True))
     if not all(math.isfinite(logprob) for logprob in logprobs):
         raise BackendFailed("the model gave a log-probability that is no number: its weights are bad")
-    return Drawn(
+    return Sampled(
         ids=ids,
         logprobs=logprobs,
         finish=FinishReason.STOP if answer.finish_reason == "stop" else FinishReason.LENGTH,
-        prompt_tokens=len(output.prompt_token_ids),
-        cached_tokens=int(output.num_cached_tokens or 0),
     )
 
 

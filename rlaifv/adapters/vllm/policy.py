@@ -12,23 +12,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import structlog
-
-from rlaifv.adapters.huggingface.checkpoint import model_digest, verified_folder
-from rlaifv.adapters.vllm.engine import Drawn, Engine, Request
+from rlaifv.adapters.huggingface.checkpoint import is_adapter, model_digest, verified_folder
+from rlaifv.adapters.huggingface.decoding import Sampled
+from rlaifv.adapters.vllm.engine import Engine
 from rlaifv.adapters.vllm.options import VllmOptions
 from rlaifv.adapters.vllm.prompts import PromptReader
+from rlaifv.adapters.vllm.publishing import Publisher, Version
 from rlaifv.adapters.vllm.slots import Slots
+from rlaifv.adapters.vllm.weights import check_numbers
 from rlaifv.core.candidates import Candidate
 from rlaifv.core.checkpoints import Checkpoint
 from rlaifv.core.errors import InvalidInput, RlaifvError, Unavailable
 from rlaifv.core.outcomes import Outcome
 from rlaifv.ports.services import Generation
-
-log = structlog.get_logger(__name__)
 
 Candidates = tuple[Candidate, ...]
 
@@ -38,24 +38,20 @@ _AHEAD = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VllmActivity:
-    """What is going on now, and counts since start; for metrics. `shared_tokens` of prompts were computed only once."""
+    """What is going on now, and steps since start; for metrics. vLLM counts the rest itself."""
 
     waiting_items: int
     active_rows: int
     steps: int
-    prompt_tokens: int
-    shared_tokens: int
 
 
 class VllmPolicy:
     """ports.Policy on vLLM. Make it with `open`; use it in one event loop."""
 
-    def __init__(self, engine: Engine, reader: PromptReader, version: str, options: VllmOptions) -> None:
+    def __init__(self, engine: Engine, version: Version, options: VllmOptions) -> None:
         self._engine = engine
-        self._reader = reader
-        self._version = version
         self._slots = Slots(_AHEAD * options.max_rows, options.max_waiting)
-        self._prompt_tokens = self._shared_tokens = 0
+        self._publisher = Publisher(engine, self._slots, version, options)
 
     @classmethod
     def open(cls, checkpoint: Checkpoint, options: VllmOptions) -> VllmPolicy:
@@ -64,9 +60,14 @@ class VllmPolicy:
         Raises NotFound, Conflict, DataLoss, or InvalidInput where vLLM or our chat format cannot use the model.
         """
         folder = verified_folder(checkpoint)
-        version = checkpoint.digest or model_digest(folder)
+        if is_adapter(folder):
+            raise InvalidInput.field("model", str(folder), "is a LoRA adapter: start with its base, then load it")
         reader = PromptReader(folder, options.sources)
-        return cls(Engine.start(folder, options), reader, version, options)
+        check_numbers(folder)
+        digest = checkpoint.digest or model_digest(folder)
+        return cls(
+            Engine.start(folder, options), Version(digest=digest, base=digest, folder=folder, reader=reader), options
+        )
 
     async def generate(self, items: Sequence[Generation]) -> AsyncIterator[Outcome[Candidates]]:
         """See ports.services.Policy; an item that finds the queue full and nothing of its call in flight is Overloaded."""
@@ -75,22 +76,20 @@ class VllmPolicy:
             while waiting or running:
                 while waiting and not (self._slots.full and running):
                     running.add(asyncio.create_task(self._outcome(waiting.popleft())))
-                    await asyncio.sleep(0)
+                    await asyncio.sleep(0)  # it takes its place in the queue
                 done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     yield task.result()
         finally:
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            await _cancelled(running)
 
     async def load(self, checkpoint: Checkpoint) -> None:
-        """See ports.services.Policy."""
-        raise NotImplementedError
+        """See ports.services.Policy; how: publishing.py."""
+        await self._publisher.load(checkpoint)
 
     async def version(self) -> str:
         """The digest of the checkpoint that answers now."""
-        return self._version
+        return self._publisher.current.digest
 
     def activity(self) -> VllmActivity:
         """For metrics."""
@@ -98,14 +97,16 @@ class VllmPolicy:
             waiting_items=self._slots.waiting,
             active_rows=self._engine.meter.rows,
             steps=self._engine.meter.steps,
-            prompt_tokens=self._prompt_tokens,
-            shared_tokens=self._shared_tokens,
         )
 
+    def lost(self) -> str:
+        """Why only a restart of the process makes it answer again; "" while it answers."""
+        return "vLLM's engine has died" if self._engine.dead else self._publisher.lost
+
     async def check(self) -> None:
-        """Raises Unavailable once the engine is dead."""
-        if self._engine.dead:
-            raise Unavailable("vLLM's engine has died: the service must be restarted")
+        """Raises Unavailable once it is lost."""
+        if reason := self.lost():
+            raise Unavailable(f"{reason}: the service must be restarted")
 
     async def close(self) -> None:
         """End the engine."""
@@ -121,36 +122,35 @@ class VllmPolicy:
         if not item.seeds:
             raise InvalidInput.field("generation.seeds", item.seeds, "must name at least one seed")
         async with self._slots.begin(len(item.seeds)):
-            version, reader = self._version, self._reader
-            prompt = await asyncio.to_thread(reader.read, item.prompt.image, item.prompt.text)
-            requests = [
-                Request(prompt=prompt, sampling=item.sampling, seed=seed, end_tokens=reader.end_tokens)
-                for seed in item.seeds
-            ]
-            drawn = await self._draw(requests)
+            with self._publisher.held() as version:
+                drawn = await self._drawn(item, version)
         return tuple(
             Candidate(
                 prompt_id=item.prompt.id,
                 index=index,
                 seed=item.seeds[index],
-                text=reader.chat.text_of(list(answer.ids)),
+                text=version.reader.chat.text_of(list(answer.ids)),
                 finish_reason=answer.finish,
-                policy_version=version,
+                policy_version=version.digest,
                 token_ids=answer.ids,
                 token_logprobs=answer.logprobs,
             )
             for index, answer in enumerate(drawn)
         )
 
-    async def _draw(self, requests: Sequence[Request]) -> list[Drawn]:
+    async def _drawn(self, item: Generation, version: Version) -> list[Sampled]:
         """All samples of an item; the first error ends the others."""
+        prompt = await asyncio.to_thread(version.reader.read, item.prompt.image, item.prompt.text)
+        requests = [version.request(prompt=prompt, sampling=item.sampling, seed=seed) for seed in item.seeds]
         tasks = [asyncio.create_task(self._engine.sample(request)) for request in requests]
         try:
-            drawn = await asyncio.gather(*tasks)
+            return await asyncio.gather(*tasks)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        self._prompt_tokens += sum(answer.prompt_tokens for answer in drawn)
-        self._shared_tokens += sum(answer.cached_tokens for answer in drawn)
-        return drawn
+            await _cancelled(tasks)
+
+
+async def _cancelled(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """End tasks and wait for it, so that their places are free afterwards."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

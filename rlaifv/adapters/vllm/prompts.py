@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image as PilImage
 from transformers import AutoConfig, AutoProcessor, GenerationConfig
@@ -33,6 +34,19 @@ class PromptReader:
         self.end_tokens = _end_tokens(folder, self.chat)
         self._sources = sources
 
+    def like(self, folder: Path) -> PromptReader:
+        """A reader of another folder. Raises InvalidInput unless its tokenizer and picture processing are this one's, which
+        vLLM reads at a start only."""
+        other = PromptReader(folder, self._sources)
+        for what, mine, theirs in zip(
+            ("tokenizer", "processor"), _essence(self.chat), _essence(other.chat), strict=True
+        ):
+            if mine != theirs:
+                raise InvalidInput.field(
+                    "checkpoint.uri", str(folder), f"its {what} differs from the served one; start the service with it"
+                )
+        return other
+
     def read(self, image: Image, text: str) -> ReadPrompt:
         """Blocking. Errors as `images.fetch`, `images.decode` and `ChatFormat.render`."""
         rendered = self.chat.render(text)
@@ -43,6 +57,11 @@ class PromptReader:
             sha256=hashlib.sha256(data).hexdigest(),
         )
 
+    def probe(self) -> ReadPrompt:
+        """A fixed prompt, to ask what the loaded weights say."""
+        picture = PilImage.linear_gradient("L").resize((96, 64)).convert("RGB")
+        return ReadPrompt(ids=self._ids(self.chat.render("What is in the picture?")), picture=picture, sha256="probe")
+
     def _ids(self, rendered: str) -> list[int]:
         begin = self.chat.tokenizer.bos_token
         return list(
@@ -50,7 +69,15 @@ class PromptReader:
         )
 
 
-def _processor(folder: Path) -> AutoProcessor:
+def _essence(chat: ChatFormat) -> tuple[Any, Any]:
+    """All that decides about ids, and all that decides about pixels."""
+    processor = {
+        key: value for key, value in chat.processor.to_dict().items() if key not in ("chat_template", "tokenizer")
+    }
+    return chat.tokenizer.backend_tokenizer.to_str(), processor
+
+
+def _processor(folder: Path) -> Any:
     try:
         processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError) as exc:
