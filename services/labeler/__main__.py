@@ -138,6 +138,7 @@ async def _triton(settings: LabelerSettings, serves: Callable[[str], None]) -> B
         max_in_flight=settings.triton_max_in_flight,
         patience_s=settings.triton_patience_s,
         timeout_s=settings.triton_timeout_s,
+        probe_s=settings.triton_probe_s,
         max_request_bytes=settings.triton_max_request_bytes,
         max_request_questions=settings.triton_max_request_questions,
         picture_cache_bytes=settings.image_cache_bytes,

@@ -26,6 +26,8 @@ class LabelerSettings(ModelSettings):
     """How long Triton may be away before questions fail with UNAVAILABLE, seconds; they wait meanwhile."""
     triton_timeout_s: float = Field(default=120.0, gt=0)
     """How long Triton may take for one request, waiting in its queue included, seconds."""
+    triton_probe_s: float = Field(default=30.0, gt=0)
+    """How long Triton may say nothing at all before this service is NOT_SERVING, seconds; one that is down is noticed at once."""
     triton_max_in_flight: int = Field(default=64, gt=0)
     """Most requests at Triton at once; the others wait in this service's queue."""
     triton_max_request_bytes: int = Field(default=32 * 1024 * 1024, gt=0)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rlaifv.adapters.triton import protocol
 from rlaifv.adapters.triton.model import BatchLabeler, PictureAnswers, PictureQuestions
 from rlaifv.adapters.triton.settings import TritonSettings
-from rlaifv.core.errors import Cancelled, InvalidInput, RlaifvError
+from rlaifv.core.errors import Cancelled, InvalidInput, RlaifvError, TooLarge
 from rlaifv.rpc.logs import configure_logging
 
 log = structlog.get_logger(__name__)
@@ -79,7 +79,11 @@ def _text(value: str) -> NDArray[np.object_]:
 
 
 def _failed(error: RlaifvError) -> Any:
-    code = pb_utils.TritonError.CANCELLED if isinstance(error, Cancelled) else pb_utils.TritonError.INVALID_ARG
+    # Triton has fewer codes than we have errors; the text names the kind.
+    codes = pb_utils.TritonError
+    code = {Cancelled: codes.CANCELLED, InvalidInput: codes.INVALID_ARG, TooLarge: codes.INVALID_ARG}.get(
+        type(error), codes.INTERNAL
+    )
     return pb_utils.InferenceResponse(
         output_tensors=[], error=pb_utils.TritonError(protocol.error_to_text(error), code)
     )

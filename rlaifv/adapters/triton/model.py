@@ -67,6 +67,11 @@ class BatchLabeler:
             torch.set_num_threads(settings.torch_threads)
         return cls(load_model(settings.checkpoint, settings.number_format, settings.device), settings)
 
+    @property
+    def forward_passes(self) -> int:
+        """Since the start."""
+        return self._branches.forward_passes
+
     def answer(self, requests: Sequence[PictureQuestions]) -> list[PictureAnswers | RlaifvError]:
         """What became of each request, in their order."""
         found: dict[int, PictureAnswers | RlaifvError] = {}

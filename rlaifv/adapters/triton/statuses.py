@@ -22,7 +22,7 @@ def translate(error: InferenceServerException, service: str) -> RlaifvError:
     """Our error for a failed request to `service` ("Triton at host:port")."""
     message = error.message() or ""
     code = _CODES.get(error.status() or "", grpc.StatusCode.UNKNOWN)
-    ours = error_from_text(message) if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.CANCELLED) else None
+    ours = error_from_text(message)
     if ours is not None:
         return ours
     if _QUEUE_FULL in message:
