@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import rlaifv.adapters.huggingface  # noqa: F401 - makes torchvision importable, before anything imports transformers
 from tests.families.gemma import save_gemma3
 from tests.families.idefics import save_idefics3
 from tests.families.internvl import save_internvl

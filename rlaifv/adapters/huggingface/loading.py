@@ -66,7 +66,7 @@ def load_model(checkpoint: Checkpoint, precision: Precision = Precision.FP32, de
     dtype = torch.bfloat16 if precision is Precision.BF16 else torch.float32
     # from_pretrained sets process-wide state while it builds a model; two at once mix up their number formats.
     with _loading, _quiet():
-        processor = _load_processor(folder)
+        processor = load_processor(folder)
         model = _load_weights(folder, dtype)
         if adapter is not None:
             model = merge_adapter(model, adapter)
@@ -85,7 +85,7 @@ def load_model(checkpoint: Checkpoint, precision: Precision = Precision.FP32, de
     )
 
 
-def _load_processor(folder: Path) -> Any:
+def load_processor(folder: Path) -> Any:
     """The processor that vLLM takes too: transformers' choice where torchvision is there.
 
     Its image processors in PIL give other pixels than those in torchvision, and it takes them silently where torchvision is
