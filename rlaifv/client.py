@@ -9,15 +9,17 @@ with Labeler("localhost:50051") as labeler:
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 
 import grpc
 
-from rlaifv.adapters.remote.connection import translate
+from rlaifv.adapters.remote.connection import RETRYABLE, Patience, translate
 from rlaifv.adapters.remote.labeler import AnswerToScore, RemoteLabeler
+from rlaifv.api.v1.labeler_pb2 import RankAnswersRequest, RankAnswersResponse
 from rlaifv.api.v1.labeler_pb2_grpc import LabelerServiceStub
 from rlaifv.core.answers import PAPER_RULE, RankedAnswer, ScoredAnswer, ScoringRule
 from rlaifv.core.errors import BackendFailed, InvalidInput, NotFound
@@ -40,6 +42,9 @@ ImageInput: TypeAlias = "str | PathLike[str] | bytes | Image | Picture"
 Res = TypeVar("Res")
 
 _ITEM = "0"
+
+PATIENCE_S: Final = 60.0
+"""How long a service that is full or starting is asked again unless told otherwise, seconds."""
 
 
 def read_image(image: ImageInput) -> Image:
@@ -65,36 +70,39 @@ def read_image(image: ImageInput) -> Image:
 class Labeler:
     """A labeler service at `target` ("host:port"), for code without asyncio; fit to be shared by threads.
 
+    A service that is full or starting says how long to stay away; it is asked again, a little later than it says, for up to
+    `patience_s` seconds. One that cannot be reached is an error at once unless `away_s` gives it time too.
+
     Every call raises the errors of `rlaifv.core.errors`: InvalidInput, TooLarge or NotFound for what you sent, Overloaded
-    or Unavailable where trying again later helps, DeadlineExceeded after `timeout_s` seconds.
+    or Unavailable once the patience is over, DeadlineExceeded if one try takes longer than `timeout_s` seconds.
     """
 
-    def __init__(self, target: str, *, timeout_s: float = 60.0) -> None:
+    def __init__(
+        self, target: str, *, timeout_s: float = 60.0, patience_s: float = PATIENCE_S, away_s: float = 0.0
+    ) -> None:
         self._service = f"the labeler at {target}"
         self._timeout_s = timeout_s
+        self._patience_s = patience_s
+        self._away_s = away_s
         self._channel = grpc.insecure_channel(target, options=client_options())
         self._stub = LabelerServiceStub(self._channel)
 
     def score(self, image: ImageInput, answer: str, prompt: str = "", rule: ScoringRule = PAPER_RULE) -> ScoredAnswer:
         """The answer's claims with their verdicts, and its score: at most 0, None where there is nothing to check."""
         request = convert.score_to_request(_ITEM, read_image(image), prompt, answer, rule)
-        return convert.scored_from_response(self._one(self._stub.ScoreAnswers, request))
+        return convert.scored_from_response(self._patiently(lambda: self._one(self._stub.ScoreAnswers, request)))
 
     def rank(
         self, image: ImageInput, answers: Sequence[str], prompt: str = "", rule: ScoringRule = PAPER_RULE
     ) -> tuple[RankedAnswer, ...]:
         """2 to 256 answers to one prompt, best first."""
         request = convert.rank_to_request(read_image(image), prompt, answers, rule)
-        try:
-            response = self._stub.RankAnswers(request, timeout=self._timeout_s)
-        except grpc.RpcError as exc:
-            raise translate(exc, self._service) from exc
-        return convert.ranking_from_response(response)
+        return convert.ranking_from_response(self._patiently(lambda: self._ranked(request)))
 
     def ask(self, image: ImageInput, questions: Sequence[str]) -> tuple[Verdict, ...]:
         """A verdict for each yes/no question."""
         request = convert.questions_to_proto(Questions(id=_ITEM, image=read_image(image), questions=tuple(questions)))
-        return convert.verdicts_from_response(self._one(self._stub.AskQuestions, request))
+        return convert.verdicts_from_response(self._patiently(lambda: self._one(self._stub.AskQuestions, request)))
 
     def close(self) -> None:
         """Close the connection."""
@@ -105,6 +113,21 @@ class Labeler:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _patiently(self, ask: Callable[[], Res]) -> Res:
+        """The answer of one of the tries."""
+        patience = Patience(self._patience_s, self._away_s)
+        while True:
+            try:
+                return ask()
+            except RETRYABLE as error:
+                time.sleep(patience.next_pause_s(error))
+
+    def _ranked(self, request: RankAnswersRequest) -> RankAnswersResponse:
+        try:
+            return self._stub.RankAnswers(request, timeout=self._timeout_s)
+        except grpc.RpcError as exc:
+            raise translate(exc, self._service) from exc
 
     def _one(self, method: Callable[..., Iterator[Res]], request: Any) -> Res:
         """The answer to one item; raises its error."""
@@ -124,13 +147,14 @@ class Labeler:
 
 
 class AsyncLabeler:
-    """The same for asyncio; make it and use it inside one event loop.
+    """The same for asyncio, with the same settings; make it and use it inside one event loop."""
 
-    With `patience_s` over 0 a service that is away or full is asked again for that long.
-    """
-
-    def __init__(self, target: str, *, timeout_s: float = 60.0, patience_s: float = 0.0) -> None:
-        self._remote = RemoteLabeler(target, patience_s=patience_s, timeout_s=timeout_s, stall_s=timeout_s)
+    def __init__(
+        self, target: str, *, timeout_s: float = 60.0, patience_s: float = PATIENCE_S, away_s: float = 0.0
+    ) -> None:
+        self._remote = RemoteLabeler(
+            target, patience_s=patience_s, away_s=away_s, timeout_s=timeout_s, stall_s=timeout_s
+        )
 
     async def score(
         self, image: ImageInput, answer: str, prompt: str = "", rule: ScoringRule = PAPER_RULE

@@ -153,7 +153,7 @@ async def _with_labeler(
         raise InvalidInput("--endpoint and --model: give one of them, a service has its model already")
     async with _labeler_target(endpoint, model, quiet) as target:
         # A service that is down is reported soon: nobody wants to wait two minutes for a typing mistake.
-        labeler = RemoteLabeler(target, patience_s=min(3.0, timeout), timeout_s=timeout)
+        labeler = RemoteLabeler(target, patience_s=timeout, away_s=min(3.0, timeout), timeout_s=timeout)
         try:
             async with asyncio.timeout(timeout):
                 return await ask(labeler)

@@ -19,11 +19,15 @@ from __future__ import annotations
 
 
 class RlaifvError(Exception):
-    """Base of every error this project raises on purpose; `message` is fit to show to a user."""
+    """Base of every error this project raises on purpose; `message` is fit to show to a user.
 
-    def __init__(self, message: str) -> None:
+    `retry_after_s` is set where the server said how long to stay away before asking again, seconds.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.message = message
+        self.retry_after_s = retry_after_s
 
 
 class InvalidInput(RlaifvError):

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 from prometheus_client import disable_created_metrics
@@ -19,6 +19,10 @@ from rlaifv.rpc.settings import ServiceSettings, explain
 S = TypeVar("S", bound=ServiceSettings)
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
+
+_SWITCH_S: Final = 0.0001
+"""A model's thread holds the interpreter lock for as long at a time. The default, 5 ms, is what each turn of the event loop would
+wait for beside a busy model, and a burst of a thousand calls needs some thousand turns before a probe behind it is read."""
 
 
 def run_service(
@@ -43,6 +47,7 @@ def run_service(
     if options.print_settings or options.check_config:
         return DONE
     configure_logging(settings.log_level, name)
+    sys.setswitchinterval(_SWITCH_S)
     disable_created_metrics()  # type: ignore[no-untyped-call]
     log = structlog.stdlib.get_logger(__name__)
     try:

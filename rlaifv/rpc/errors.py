@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import grpc
@@ -21,6 +22,7 @@ from rlaifv.core.errors import (
     TooLarge,
     Unavailable,
 )
+from rlaifv.rpc.backlog import Backlog
 
 STATUS: Final[dict[type[RlaifvError], grpc.StatusCode]] = {
     InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
@@ -38,8 +40,10 @@ STATUS: Final[dict[type[RlaifvError], grpc.StatusCode]] = {
 }
 """One status for each leaf of the error tree, no status twice, so that a client gets the same type back."""
 
-RETRY_AFTER_MS: Final[dict[type[RlaifvError], int]] = {Overloaded: 200, Unavailable: 1000}
-"""How long a client should pause before it asks again."""
+_RETRY_AFTER_S: Final[dict[type[RlaifvError], float]] = {Overloaded: 0.2, Unavailable: 1.0}
+"""How long a client should stay away before it asks again, where neither the error nor the backlog knows better."""
+
+_LONGEST_HINT_MS: Final = 3_600_000
 
 RETRY_AFTER_KEY: Final = "retry-after-ms"
 """Trailing metadata with the pause in milliseconds."""
@@ -71,7 +75,7 @@ def to_status(error: BaseException) -> tuple[grpc.StatusCode, str]:
     return grpc.StatusCode.INTERNAL, INTERNAL_ERROR
 
 
-def from_status(code: grpc.StatusCode | int, message: str) -> RlaifvError:
+def from_status(code: grpc.StatusCode | int, message: str, retry_after_ms: int = 0) -> RlaifvError:
     """The error that a status (as enum or number) stands for; an unknown number gives BackendFailed."""
     if isinstance(code, int):
         code = _BY_NUMBER.get(code, grpc.StatusCode.UNKNOWN)
@@ -80,10 +84,33 @@ def from_status(code: grpc.StatusCode | int, message: str) -> RlaifvError:
     # gRPC's own size check shares its status with a full queue, but asking again would not help.
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "message larger than max" in message:
         return TooLarge(message)
-    return _BY_CODE[code](message or f"the service answered {code.name} without a message")
+    text = message or f"the service answered {code.name} without a message"
+    return _BY_CODE[code](text, retry_after_s=retry_after_ms / 1000 or None)
 
 
-def retry_metadata(error: BaseException) -> tuple[tuple[str, str], ...]:
+def retry_after_ms(error: BaseException, backlog: Backlog | None = None) -> int:
+    """How long a client should stay away, milliseconds; 0 where asking again would not help.
+
+    The error's own word counts first; a full queue's then follows from the backlog.
+    """
+    kind = next((kind for kind in _RETRY_AFTER_S if isinstance(error, kind)), None)
+    if kind is None:
+        return 0
+    told = error.retry_after_s if isinstance(error, RlaifvError) else None
+    if told is None and kind is Overloaded and backlog is not None:
+        told = backlog.pause_s
+    return max(1, round(1000 * (told if told is not None else _RETRY_AFTER_S[kind])))
+
+
+def retry_metadata(error: BaseException, backlog: Backlog | None = None) -> tuple[tuple[str, str], ...]:
     """Trailing metadata with the retry hint where asking again may help, else none."""
-    pause = RETRY_AFTER_MS.get(type(error))  # type: ignore[arg-type]
-    return () if pause is None else ((RETRY_AFTER_KEY, str(pause)),)
+    pause = retry_after_ms(error, backlog)
+    return ((RETRY_AFTER_KEY, str(pause)),) if pause else ()
+
+
+def told_retry_after_ms(metadata: Iterable[tuple[str, str | bytes]] | None) -> int:
+    """The retry hint in trailing metadata; 0 where there is none that can be read."""
+    for key, value in metadata or ():
+        if key == RETRY_AFTER_KEY and str(value).isascii() and str(value).isdigit():
+            return min(int(value), _LONGEST_HINT_MS)
+    return 0

@@ -13,6 +13,7 @@ import grpc
 from rlaifv.core.errors import Overloaded, RlaifvError, Unavailable
 from rlaifv.rpc.errors import retry_metadata, to_status
 from rlaifv.rpc.metrics import CallMetrics
+from rlaifv.rpc.turnstile import Turnstile
 
 if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]
@@ -30,13 +31,17 @@ class GateState(Enum):
 
 
 class Gate(grpc.aio.ServerInterceptor):
-    """Refuses calls with UNAVAILABLE unless open, and with RESOURCE_EXHAUSTED over `max_calls`; knows when the last one ended."""
+    """Refuses calls with UNAVAILABLE unless open, and with RESOURCE_EXHAUSTED over `max_calls`; knows when the last one ended.
+
+    A call that was let in passes the `turnstile` before anything of it is read.
+    """
 
     def __init__(self, max_calls: int, metrics: CallMetrics) -> None:
         self.state = GateState.LOADING
         self._max_calls = max_calls
         self._metrics = metrics
         self._in_flight = 0
+        self.turnstile = Turnstile()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -59,7 +64,7 @@ class Gate(grpc.aio.ServerInterceptor):
         self._metrics.calls.labels("(refused)", code.name).inc()
 
         async def abort(_: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-            await context.abort(code, message, trailing_metadata=retry_metadata(error))
+            await context.abort(code, message, trailing_metadata=retry_metadata(error, self._metrics.backlog))
 
         # A stream handler refuses calls of any kind: it reads nothing and aborts.
         return grpc.stream_stream_rpc_method_handler(abort)

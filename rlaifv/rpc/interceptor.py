@@ -31,6 +31,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def __init__(self, gate: Gate, metrics: CallMetrics) -> None:
         self._gate = gate
         self._metrics = metrics
+        self._wrapped: dict[Handler, Handler] = {}
 
     async def intercept_service(
         self,
@@ -41,7 +42,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or not method.startswith(OUR_METHODS):
             return handler
-        return self._wrap(handler, method.rpartition("/")[2])
+        if handler not in self._wrapped:
+            self._wrapped[handler] = self._wrap(handler, method.rpartition("/")[2])
+        return self._wrapped[handler]
 
     def _wrap(self, handler: Any, method: str) -> Handler:
         codec = {
@@ -60,6 +63,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         async def call(request: Any, context: Context) -> Any:
             with self._observed(method) as ended:
                 try:
+                    await self._gate.turnstile.pass_through()
                     _refuse_malformed(request)
                     return await behaviour(request, context)
                 except Exception as error:  # noqa: BLE001 - the top of a call: nothing may leak past it
@@ -73,6 +77,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         async def call(request: Any, context: Context) -> AsyncIterator[Any]:
             with self._observed(method) as ended:
                 try:
+                    await self._gate.turnstile.pass_through()
                     _refuse_malformed(request)
                     async with aclosing(behaviour(request, context)) as responses:  # type: ignore[type-var]
                         async for response in responses:
@@ -95,7 +100,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             code, message = to_status(error)
             if not isinstance(error, RlaifvError):
                 log.error("a call failed unexpectedly", method=method, exc_info=error)
-            await context.abort(code, message, trailing_metadata=retry_metadata(error))
+            await context.abort(code, message, trailing_metadata=retry_metadata(error, self._metrics.backlog))
 
         with self._gate.passing():
             try:

@@ -23,6 +23,7 @@ from rlaifv.core.candidates import Candidate
 from rlaifv.core.decomposition import Decomposition
 from rlaifv.core.errors import BackendFailed
 from rlaifv.core.training import TrainingProgress
+from rlaifv.rpc.backlog import MAX_HELD_BYTES, Backlog
 
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
@@ -30,8 +31,9 @@ SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.
 class CallMetrics:
     """Of every service: calls, items of streams, and the process."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, max_held_bytes: int = MAX_HELD_BYTES) -> None:
         ProcessCollector(registry=registry)
+        self.backlog = Backlog(max_held_bytes)
         self.calls = Counter("rlaifv_calls", "Calls that ended", ["method", "code"], registry=registry)
         self.call_seconds = Histogram(
             "rlaifv_call_seconds", "Duration of calls", ["method"], buckets=SECONDS, registry=registry
@@ -50,6 +52,8 @@ class CallMetrics:
         self.items_in_flight = Gauge(
             "rlaifv_items_in_flight", "Items that were read and not answered", ["method"], registry=registry
         )
+        held = Gauge("rlaifv_held_bytes", "Requests of items that were read and not answered", registry=registry)
+        held.set_function(lambda: self.backlog.bytes)
         self.ready = Gauge("rlaifv_ready", "1 while health is SERVING", registry=registry)
 
     @contextmanager
@@ -125,6 +129,7 @@ class DecomposerMetrics:
         self._claims = Counter("rlaifv_claims", "Claims found", ["type"], registry=registry)
         self._skipped = Counter("rlaifv_skipped_texts", "Stretches that gave no claim", ["reason"], registry=registry)
         self._duplicates = Counter("rlaifv_duplicate_claims", "Repeated claims left out", registry=registry)
+        self._left_out = Counter("rlaifv_left_out_claims", "Claims that broke a rule", ["reason"], registry=registry)
 
     def divided(self, decomposition: Decomposition) -> None:
         for claim in decomposition.claims:
@@ -132,6 +137,8 @@ class DecomposerMetrics:
         for skipped in decomposition.skipped:
             self._skipped.labels(skipped.reason.value).inc()
         self._duplicates.inc(decomposition.duplicates)
+        for left_out in decomposition.left_out:
+            self._left_out.labels(left_out.reason.value).inc(left_out.count)
 
 
 class LabelerMetrics:

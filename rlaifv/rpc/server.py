@@ -9,6 +9,7 @@ bind ports ─▶ NOT_SERVING, load the model ─▶ SERVING ◀─▶ NOT_SERVI
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -63,7 +64,7 @@ class ServiceServer:
         self._settings = settings
         self._service = service
         self._registry = registry
-        self.metrics = CallMetrics(registry)
+        self.metrics = CallMetrics(registry, settings.max_held_bytes)
         self._gate = Gate(settings.max_calls, self.metrics)
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(
@@ -177,7 +178,9 @@ async def serve(
         if not loading.done():
             loading.cancel()
             return
-        await server.open(await loading)
+        backend = await loading
+        _keep_for_good()
+        await server.open(backend)
         log.info("serving", grpc_port=server.port, metrics_port=server.metrics_port)
         going = asyncio.ensure_future(server.gone())
         await asyncio.wait((stopping, going), return_when=asyncio.FIRST_COMPLETED)
@@ -189,6 +192,16 @@ async def serve(
         stopping.cancel()
         await server.stop()
         log.info("stopped")
+
+
+def _keep_for_good() -> None:
+    """Take what is loaded out of the garbage collector's rounds.
+
+    Libraries, vocabularies and a model are millions of objects; one full round over them stops the process for about a second,
+    and a burst of calls allocates enough to start several.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def write_ports(path: Path, grpc_port: int, metrics_port: int) -> None:

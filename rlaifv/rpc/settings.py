@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from rlaifv.core.errors import InvalidInput
+from rlaifv.rpc.backlog import MAX_HELD_BYTES
 from rlaifv.rpc.channel import MAX_MESSAGE_BYTES
 
 
@@ -47,6 +48,8 @@ class ServiceSettings(BaseSettings):
     """Most calls in flight; further ones get RESOURCE_EXHAUSTED. Probes do not count."""
     max_in_flight: int = Field(default=32, gt=0)
     """Most items of one stream at work at once; the stream is not read further meanwhile."""
+    max_held_bytes: int = Field(default=MAX_HELD_BYTES, gt=0)
+    """Memory for requests that were read and not answered, over all streams, bytes; further items get RESOURCE_EXHAUSTED."""
     health_interval_s: float = Field(default=2.0, gt=0)
     """How often the backend is checked, seconds; a dead one turns health to NOT_SERVING."""
 

@@ -21,6 +21,7 @@ import structlog
 from rlaifv.api.v1 import records_pb2
 from rlaifv.core.errors import BackendFailed, InvalidInput, RlaifvError
 from rlaifv.core.outcomes import Outcome
+from rlaifv.rpc.convert.values import status_to_proto
 from rlaifv.rpc.errors import to_status
 from rlaifv.rpc.metrics import CallMetrics
 from rlaifv.rpc.wire import Malformed
@@ -35,6 +36,8 @@ class ItemRequest(Protocol):
 
     @property
     def item_id(self) -> str: ...
+
+    def ByteSize(self) -> int: ...
 
 
 Req = TypeVar("Req", bound=ItemRequest)
@@ -91,12 +94,13 @@ class ItemStream(Generic[Req, Res]):
         code = grpc.StatusCode.OK
         with self.metrics.item(self.method):
             try:
-                answer = await self.handle(_checked(request, repeated))
+                with self.metrics.backlog.holding(_size(request)):
+                    answer = await self.handle(_checked(request, repeated))
             except Exception as error:
                 if not isinstance(error, RlaifvError):
                     log.error("an item failed unexpectedly", method=self.method, exc_info=error)
-                code, message = to_status(error)
-                answer = self.failed(request.item_id, records_pb2.ItemStatus(code=code.value[0], message=message))
+                code, _ = to_status(error)
+                answer = self.failed(request.item_id, status_to_proto(error, self.metrics.backlog))
         self.metrics.items.labels(self.method, code.name).inc()
         answers.put_nowait(answer)
 
@@ -130,6 +134,10 @@ async def only(outcomes: AsyncIterator[Outcome[T]]) -> T:
     async for outcome in outcomes:
         return outcome.unwrap()
     raise BackendFailed("the model gave no outcome for an item")
+
+
+def _size(request: ItemRequest | Malformed) -> int:
+    return 0 if isinstance(request, Malformed) else request.ByteSize()
 
 
 def _checked(request: Req | Malformed, repeated: bool) -> Req:

@@ -139,8 +139,9 @@ async def test_metrics_tell_what_was_done() -> None:
     async with serving(settings) as server, open_channel(server.target) as channel:
         good = questions_to_proto(Questions(id="a", image=picture(), questions=("Is it red?", "Is it blue?")))
         bad: Any = type(good)(item_id="b")
-        answers = [answer async for answer in LabelerServiceStub(channel).AskQuestions(iter([good, bad]))]
-        version = answers[0].verdicts[0].labeler_version or answers[1].verdicts[0].labeler_version
+        call = LabelerServiceStub(channel).AskQuestions(iter([good, bad]))
+        answers = {answer.item_id: answer async for answer in call}
+        version = answers["a"].verdicts[0].labeler_version
         scraped = await asyncio.to_thread(scrape, f"http://127.0.0.1:{server.metrics_port}/metrics")
     for line in (
         'rlaifv_items_total{code="OK",method="AskQuestions"} 1.0',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 
@@ -38,7 +39,7 @@ class FakeLabeler:
             await self.check()
             try:
                 async with self._queue.turn():
-                    outcome = Outcome(item_id=item.id, value=self._verdicts(item))
+                    outcome = Outcome(item_id=item.id, value=await asyncio.to_thread(self._verdicts, item))
             except RlaifvError as error:
                 outcome = Outcome(item_id=item.id, error=error)
             yield outcome

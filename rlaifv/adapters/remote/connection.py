@@ -12,7 +12,7 @@ import grpc
 
 from rlaifv.core.errors import Overloaded, RlaifvError, Unavailable
 from rlaifv.rpc.channel import open_channel
-from rlaifv.rpc.errors import RETRY_AFTER_KEY, from_status
+from rlaifv.rpc.errors import from_status, told_retry_after_ms
 
 Req_contra = TypeVar("Req_contra", contravariant=True)
 Res_co = TypeVar("Res_co", covariant=True)
@@ -45,10 +45,14 @@ class FailedCall(Protocol):
 
 
 class Patience:
-    """How long to go on asking a service that is away: `seconds` since something last worked."""
+    """How long to go on asking: `seconds` since something last worked, for a service that asks to come again.
 
-    def __init__(self, seconds: float) -> None:
+    One that does not say so cannot be reached; it gets `away_s`, which is the same unless given.
+    """
+
+    def __init__(self, seconds: float, away_s: float | None = None) -> None:
         self._seconds = seconds
+        self._away_s = seconds if away_s is None else away_s
         self.moved()
 
     def moved(self) -> None:
@@ -57,22 +61,34 @@ class Patience:
         self._pause_s = _FIRST_PAUSE_S
 
     async def pause(self, trouble: RlaifvError) -> None:
-        """Wait before the next try, longer each time; raises `trouble` once the patience is over."""
-        left = self._seconds - (monotonic() - self._since)
+        """Wait before the next try; raises `trouble` once the patience is over."""
+        await asyncio.sleep(self.next_pause_s(trouble))
+
+    def next_pause_s(self, trouble: RlaifvError) -> float:
+        """Seconds to wait before the next try, longer each time; raises `trouble` once the patience is over.
+
+        Never shorter than the service asked for, unless the patience ends before. Spread at random, so that the clients of a
+        service that was full or away do not all come back at once.
+        """
+        asked_s = trouble.retry_after_s
+        left = (self._away_s if asked_s is None else self._seconds) - (monotonic() - self._since)
         if left <= 0:
             raise trouble
-        # Jitter, so that the clients of a service that comes back do not all come back at once.
-        await asyncio.sleep(min(left, self._pause_s * random.uniform(0.5, 1.0)))
+        pause_s = self._pause_s * random.uniform(0.5, 1.0)
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+        return min(left, max(pause_s, (asked_s or 0.0) * random.uniform(1.0, 1.5)))
 
 
 class Connection:
     """A channel to the service `name` at `target` ("host:port"), opened at first use inside the running loop."""
 
-    def __init__(self, name: str, target: str, *, patience_s: float, timeout_s: float) -> None:
+    def __init__(
+        self, name: str, target: str, *, patience_s: float, timeout_s: float, away_s: float | None = None
+    ) -> None:
         self.service = f"the {name} at {target}"
         self._target = target
-        self.patience_s = patience_s
+        self._patience_s = patience_s
+        self._away_s = away_s
         self.timeout_s = timeout_s
         self._channel: grpc.aio.Channel | None = None
 
@@ -81,6 +97,10 @@ class Connection:
         if self._channel is None:
             self._channel = open_channel(self._target)
         return self._channel
+
+    def patience(self, *, retry: bool = True) -> Patience:
+        """A new clock for one piece of work; without `retry` the first trouble is raised."""
+        return Patience(self._patience_s, self._away_s) if retry else Patience(0.0)
 
     async def call(
         self,
@@ -91,7 +111,7 @@ class Connection:
         retry: bool = True,
     ) -> Res:
         """The method's answer. Only calls that may be repeated are tried again, while the service is away."""
-        patience = Patience(self.patience_s if retry else 0.0)
+        patience = self.patience(retry=retry)
         while True:
             try:
                 return await method()(request, timeout=timeout_s or self.timeout_s)
@@ -115,8 +135,8 @@ class Connection:
 def translate(error: FailedCall, service: str) -> RlaifvError:
     """Our error for a failed call to `service` ("the labeler at host:port"): its own words, or else what gRPC found."""
     code, details = error.code(), error.details() or ""
-    ours = any(key == RETRY_AFTER_KEY for key, _ in error.trailing_metadata() or ())
-    if code is grpc.StatusCode.UNAVAILABLE and not ours:
+    asked_ms = told_retry_after_ms(error.trailing_metadata())
+    if code is grpc.StatusCode.UNAVAILABLE and not asked_ms:
         return Unavailable(f"{service} cannot be reached: is it running? ({details})")
     if code is grpc.StatusCode.CANCELLED:
         # Our own cancellation is asyncio.CancelledError, so this came from a server that shut down.
@@ -127,7 +147,7 @@ def translate(error: FailedCall, service: str) -> RlaifvError:
         return from_status(code, f"{service} does not offer this call: is it the right one?")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return from_status(code, f"{service} did not answer in time: allow it more")
-    return from_status(code, details)
+    return from_status(code, details, asked_ms)
 
 
 async def nothing() -> Any:

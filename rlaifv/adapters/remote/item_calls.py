@@ -57,7 +57,7 @@ class ItemCalls(Generic[Item, Res, Value]):
             refusal = self._prepare(item, waiting)
             if refusal is not None:
                 yield Outcome(item_id=self.item_id(item), error=refusal)
-        patience = Patience(self.connection.patience_s)
+        patience = self.connection.patience()
         while waiting:
             trouble: RlaifvError = Unavailable(
                 f"{self.connection.service} left {len(waiting)} item(s) without an answer"

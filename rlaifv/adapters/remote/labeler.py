@@ -40,18 +40,23 @@ class LabelerVersions:
 
 
 class RemoteLabeler:
-    """A labeler service at `target` ("host:port"); one that is away is waited for up to `patience_s`."""
+    """A labeler service at `target` ("host:port").
+
+    One that asks to come again (full, starting, draining) is asked again for `patience_s`; one that cannot be reached for
+    `away_s`, which is the same unless given.
+    """
 
     def __init__(
         self,
         target: str,
         *,
         patience_s: float = 120.0,
+        away_s: float | None = None,
         timeout_s: float = 120.0,
         stall_s: float = 600.0,
         window: int = 64,
     ) -> None:
-        self._connection = Connection("labeler", target, patience_s=patience_s, timeout_s=timeout_s)
+        self._connection = Connection("labeler", target, patience_s=patience_s, timeout_s=timeout_s, away_s=away_s)
         self._questions: ItemCalls[Questions, pb.AskQuestionsResponse, tuple[Verdict, ...]] = ItemCalls(
             connection=self._connection,
             method=lambda channel: LabelerServiceStub(channel).AskQuestions,

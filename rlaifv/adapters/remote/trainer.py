@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from rlaifv.adapters.remote.connection import RETRYABLE, Connection, Patience
+from rlaifv.adapters.remote.connection import RETRYABLE, Connection
 from rlaifv.api.v1 import trainer_pb2 as pb
 from rlaifv.api.v1.trainer_pb2_grpc import TrainerServiceStub
 from rlaifv.core.errors import NotFound, RlaifvError, Unavailable
@@ -33,7 +33,7 @@ class RemoteTrainer:
         self._started[job.id] = job
 
     async def watch(self, job_id: str) -> AsyncIterator[TrainingProgress]:
-        patience = Patience(self._connection.patience_s)
+        patience = self._connection.patience()
         over = False
         while not over:
             trouble: RlaifvError = Unavailable(f"{self._connection.service} ended its reports too early")

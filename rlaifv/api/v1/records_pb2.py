@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1brlaifv/api/v1/records.proto\x12\rrlaifv.api.v1\"@\n\x05Image\x12\x0e\n\x04\x64\x61ta\x18\x01 \x01(\x0cH\x00\x12\r\n\x03uri\x18\x02 \x01(\tH\x00\x12\x0e\n\x06sha256\x18\x03 \x01(\tB\x08\n\x06source\"+\n\nItemStatus\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"k\n\x05\x43laim\x12\x0c\n\x04text\x18\x01 \x01(\t\x12&\n\x04type\x18\x02 \x01(\x0e\x32\x18.rlaifv.api.v1.ClaimType\x12\x10\n\x08question\x18\x03 \x01(\t\x12\r\n\x05start\x18\x04 \x01(\r\x12\x0b\n\x03\x65nd\x18\x05 \x01(\r\"_\n\x07Verdict\x12\x10\n\x08question\x18\x01 \x01(\t\x12\r\n\x05p_yes\x18\x02 \x01(\x01\x12\x0c\n\x04p_no\x18\x03 \x01(\x01\x12\x0c\n\x04mass\x18\x04 \x01(\x01\x12\x17\n\x0flabeler_version\x18\x05 \x01(\t\"\x86\x01\n\x0bJudgedClaim\x12#\n\x05\x63laim\x18\x01 \x01(\x0b\x32\x14.rlaifv.api.v1.Claim\x12\'\n\x07verdict\x18\x02 \x01(\x0b\x32\x16.rlaifv.api.v1.Verdict\x12)\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0e\x32\x17.rlaifv.api.v1.Decision\"\xa9\x01\n\x0bScoringRule\x12\x16\n\tthreshold\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12#\n\x03tie\x18\x02 \x01(\x0e\x32\x16.rlaifv.api.v1.TieRule\x12\x15\n\x08min_mass\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12+\n\taggregate\x18\x04 \x01(\x0e\x32\x18.rlaifv.api.v1.AggregateB\x0c\n\n_thresholdB\x0b\n\t_min_mass\"U\n\x08Sampling\x12\x13\n\x0btemperature\x18\x01 \x01(\x01\x12\x12\n\x05top_p\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x16\n\x0emax_new_tokens\x18\x03 \x01(\rB\x08\n\x06_top_p\"\xb5\x01\n\tCandidate\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04seed\x18\x02 \x01(\x04\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x32\n\rfinish_reason\x18\x04 \x01(\x0e\x32\x1b.rlaifv.api.v1.FinishReason\x12\x16\n\x0epolicy_version\x18\x05 \x01(\t\x12\x15\n\ttoken_ids\x18\x06 \x03(\rB\x02\x10\x01\x12\x1a\n\x0etoken_logprobs\x18\x07 \x03(\x02\x42\x02\x10\x01\")\n\nCheckpoint\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"\xbf\x01\n\x06Signal\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x05scope\x18\x02 \x01(\x0e\x32\x1a.rlaifv.api.v1.SignalScope\x12\r\n\x05value\x18\x03 \x01(\x01\x12\x12\n\nconfidence\x18\x04 \x01(\x01\x12\x10\n\x08provider\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\t\x12\x12\n\x05start\x18\x07 \x01(\rH\x00\x88\x01\x01\x12\x10\n\x03\x65nd\x18\x08 \x01(\rH\x01\x88\x01\x01\x42\x08\n\x06_startB\x06\n\x04_end*\xc9\x01\n\tClaimType\x12\x1a\n\x16\x43LAIM_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43LAIM_TYPE_OBJECT\x10\x01\x12\x18\n\x14\x43LAIM_TYPE_ATTRIBUTE\x10\x02\x12\x14\n\x10\x43LAIM_TYPE_COUNT\x10\x03\x12\x17\n\x13\x43LAIM_TYPE_RELATION\x10\x04\x12\x15\n\x11\x43LAIM_TYPE_ACTION\x10\x05\x12\x13\n\x0f\x43LAIM_TYPE_TEXT\x10\x06\x12\x14\n\x10\x43LAIM_TYPE_OTHER\x10\x07*j\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44\x45\x43ISION_ACCEPTED\x10\x01\x12\x15\n\x11\x44\x45\x43ISION_REJECTED\x10\x02\x12\x16\n\x12\x44\x45\x43ISION_UNDECIDED\x10\x03*M\n\x07TieRule\x12\x18\n\x14TIE_RULE_UNSPECIFIED\x10\x00\x12\x13\n\x0fTIE_RULE_REJECT\x10\x01\x12\x13\n\x0fTIE_RULE_ACCEPT\x10\x02*O\n\tAggregate\x12\x19\n\x15\x41GGREGATE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x41GGREGATE_COUNT\x10\x01\x12\x12\n\x0e\x41GGREGATE_RATE\x10\x02*_\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02*t\n\x0bSignalScope\x12\x1c\n\x18SIGNAL_SCOPE_UNSPECIFIED\x10\x00\x12\x19\n\x15SIGNAL_SCOPE_RESPONSE\x10\x01\x12\x15\n\x11SIGNAL_SCOPE_SPAN\x10\x02\x12\x15\n\x11SIGNAL_SCOPE_PAIR\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1brlaifv/api/v1/records.proto\x12\rrlaifv.api.v1\"@\n\x05Image\x12\x0e\n\x04\x64\x61ta\x18\x01 \x01(\x0cH\x00\x12\r\n\x03uri\x18\x02 \x01(\tH\x00\x12\x0e\n\x06sha256\x18\x03 \x01(\tB\x08\n\x06source\"C\n\nItemStatus\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x16\n\x0eretry_after_ms\x18\x03 \x01(\r\"k\n\x05\x43laim\x12\x0c\n\x04text\x18\x01 \x01(\t\x12&\n\x04type\x18\x02 \x01(\x0e\x32\x18.rlaifv.api.v1.ClaimType\x12\x10\n\x08question\x18\x03 \x01(\t\x12\r\n\x05start\x18\x04 \x01(\r\x12\x0b\n\x03\x65nd\x18\x05 \x01(\r\"_\n\x07Verdict\x12\x10\n\x08question\x18\x01 \x01(\t\x12\r\n\x05p_yes\x18\x02 \x01(\x01\x12\x0c\n\x04p_no\x18\x03 \x01(\x01\x12\x0c\n\x04mass\x18\x04 \x01(\x01\x12\x17\n\x0flabeler_version\x18\x05 \x01(\t\"\x86\x01\n\x0bJudgedClaim\x12#\n\x05\x63laim\x18\x01 \x01(\x0b\x32\x14.rlaifv.api.v1.Claim\x12\'\n\x07verdict\x18\x02 \x01(\x0b\x32\x16.rlaifv.api.v1.Verdict\x12)\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0e\x32\x17.rlaifv.api.v1.Decision\"\xa9\x01\n\x0bScoringRule\x12\x16\n\tthreshold\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12#\n\x03tie\x18\x02 \x01(\x0e\x32\x16.rlaifv.api.v1.TieRule\x12\x15\n\x08min_mass\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12+\n\taggregate\x18\x04 \x01(\x0e\x32\x18.rlaifv.api.v1.AggregateB\x0c\n\n_thresholdB\x0b\n\t_min_mass\"U\n\x08Sampling\x12\x13\n\x0btemperature\x18\x01 \x01(\x01\x12\x12\n\x05top_p\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x16\n\x0emax_new_tokens\x18\x03 \x01(\rB\x08\n\x06_top_p\"\xb5\x01\n\tCandidate\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04seed\x18\x02 \x01(\x04\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x32\n\rfinish_reason\x18\x04 \x01(\x0e\x32\x1b.rlaifv.api.v1.FinishReason\x12\x16\n\x0epolicy_version\x18\x05 \x01(\t\x12\x15\n\ttoken_ids\x18\x06 \x03(\rB\x02\x10\x01\x12\x1a\n\x0etoken_logprobs\x18\x07 \x03(\x02\x42\x02\x10\x01\")\n\nCheckpoint\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"\xbf\x01\n\x06Signal\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x05scope\x18\x02 \x01(\x0e\x32\x1a.rlaifv.api.v1.SignalScope\x12\r\n\x05value\x18\x03 \x01(\x01\x12\x12\n\nconfidence\x18\x04 \x01(\x01\x12\x10\n\x08provider\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\t\x12\x12\n\x05start\x18\x07 \x01(\rH\x00\x88\x01\x01\x12\x10\n\x03\x65nd\x18\x08 \x01(\rH\x01\x88\x01\x01\x42\x08\n\x06_startB\x06\n\x04_end*\xc9\x01\n\tClaimType\x12\x1a\n\x16\x43LAIM_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43LAIM_TYPE_OBJECT\x10\x01\x12\x18\n\x14\x43LAIM_TYPE_ATTRIBUTE\x10\x02\x12\x14\n\x10\x43LAIM_TYPE_COUNT\x10\x03\x12\x17\n\x13\x43LAIM_TYPE_RELATION\x10\x04\x12\x15\n\x11\x43LAIM_TYPE_ACTION\x10\x05\x12\x13\n\x0f\x43LAIM_TYPE_TEXT\x10\x06\x12\x14\n\x10\x43LAIM_TYPE_OTHER\x10\x07*j\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44\x45\x43ISION_ACCEPTED\x10\x01\x12\x15\n\x11\x44\x45\x43ISION_REJECTED\x10\x02\x12\x16\n\x12\x44\x45\x43ISION_UNDECIDED\x10\x03*M\n\x07TieRule\x12\x18\n\x14TIE_RULE_UNSPECIFIED\x10\x00\x12\x13\n\x0fTIE_RULE_REJECT\x10\x01\x12\x13\n\x0fTIE_RULE_ACCEPT\x10\x02*O\n\tAggregate\x12\x19\n\x15\x41GGREGATE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x41GGREGATE_COUNT\x10\x01\x12\x12\n\x0e\x41GGREGATE_RATE\x10\x02*_\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02*t\n\x0bSignalScope\x12\x1c\n\x18SIGNAL_SCOPE_UNSPECIFIED\x10\x00\x12\x19\n\x15SIGNAL_SCOPE_RESPONSE\x10\x01\x12\x15\n\x11SIGNAL_SCOPE_SPAN\x10\x02\x12\x15\n\x11SIGNAL_SCOPE_PAIR\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,36 +35,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CANDIDATE'].fields_by_name['token_ids']._serialized_options = b'\020\001'
   _globals['_CANDIDATE'].fields_by_name['token_logprobs']._loaded_options = None
   _globals['_CANDIDATE'].fields_by_name['token_logprobs']._serialized_options = b'\020\001'
-  _globals['_CLAIMTYPE']._serialized_start=1181
-  _globals['_CLAIMTYPE']._serialized_end=1382
-  _globals['_DECISION']._serialized_start=1384
-  _globals['_DECISION']._serialized_end=1490
-  _globals['_TIERULE']._serialized_start=1492
-  _globals['_TIERULE']._serialized_end=1569
-  _globals['_AGGREGATE']._serialized_start=1571
-  _globals['_AGGREGATE']._serialized_end=1650
-  _globals['_FINISHREASON']._serialized_start=1652
-  _globals['_FINISHREASON']._serialized_end=1747
-  _globals['_SIGNALSCOPE']._serialized_start=1749
-  _globals['_SIGNALSCOPE']._serialized_end=1865
+  _globals['_CLAIMTYPE']._serialized_start=1205
+  _globals['_CLAIMTYPE']._serialized_end=1406
+  _globals['_DECISION']._serialized_start=1408
+  _globals['_DECISION']._serialized_end=1514
+  _globals['_TIERULE']._serialized_start=1516
+  _globals['_TIERULE']._serialized_end=1593
+  _globals['_AGGREGATE']._serialized_start=1595
+  _globals['_AGGREGATE']._serialized_end=1674
+  _globals['_FINISHREASON']._serialized_start=1676
+  _globals['_FINISHREASON']._serialized_end=1771
+  _globals['_SIGNALSCOPE']._serialized_start=1773
+  _globals['_SIGNALSCOPE']._serialized_end=1889
   _globals['_IMAGE']._serialized_start=46
   _globals['_IMAGE']._serialized_end=110
   _globals['_ITEMSTATUS']._serialized_start=112
-  _globals['_ITEMSTATUS']._serialized_end=155
-  _globals['_CLAIM']._serialized_start=157
-  _globals['_CLAIM']._serialized_end=264
-  _globals['_VERDICT']._serialized_start=266
-  _globals['_VERDICT']._serialized_end=361
-  _globals['_JUDGEDCLAIM']._serialized_start=364
-  _globals['_JUDGEDCLAIM']._serialized_end=498
-  _globals['_SCORINGRULE']._serialized_start=501
-  _globals['_SCORINGRULE']._serialized_end=670
-  _globals['_SAMPLING']._serialized_start=672
-  _globals['_SAMPLING']._serialized_end=757
-  _globals['_CANDIDATE']._serialized_start=760
-  _globals['_CANDIDATE']._serialized_end=941
-  _globals['_CHECKPOINT']._serialized_start=943
-  _globals['_CHECKPOINT']._serialized_end=984
-  _globals['_SIGNAL']._serialized_start=987
-  _globals['_SIGNAL']._serialized_end=1178
+  _globals['_ITEMSTATUS']._serialized_end=179
+  _globals['_CLAIM']._serialized_start=181
+  _globals['_CLAIM']._serialized_end=288
+  _globals['_VERDICT']._serialized_start=290
+  _globals['_VERDICT']._serialized_end=385
+  _globals['_JUDGEDCLAIM']._serialized_start=388
+  _globals['_JUDGEDCLAIM']._serialized_end=522
+  _globals['_SCORINGRULE']._serialized_start=525
+  _globals['_SCORINGRULE']._serialized_end=694
+  _globals['_SAMPLING']._serialized_start=696
+  _globals['_SAMPLING']._serialized_end=781
+  _globals['_CANDIDATE']._serialized_start=784
+  _globals['_CANDIDATE']._serialized_end=965
+  _globals['_CHECKPOINT']._serialized_start=967
+  _globals['_CHECKPOINT']._serialized_end=1008
+  _globals['_SIGNAL']._serialized_start=1011
+  _globals['_SIGNAL']._serialized_end=1202
 # @@protoc_insertion_point(module_scope)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from enum import Enum
+from functools import cache
 from typing import Any, TypeVar
 
 from rlaifv.api.v1 import records_pb2 as pb
 from rlaifv.core.errors import InvalidInput, RlaifvError
-from rlaifv.rpc.errors import from_status, to_status
+from rlaifv.rpc.backlog import Backlog
+from rlaifv.rpc.errors import from_status, retry_after_ms, to_status
 
 E = TypeVar("E", bound=Enum)
 
@@ -32,19 +34,24 @@ def enum_from_proto(wire: Any, prefix: str, number: int, kind: type[E], default:
     """The member for a number; 0 (unspecified) gives `default`, and InvalidInput where there is none."""
     if number == 0 and default is not None:
         return default
-    names = {value: name.removeprefix(f"{prefix}_") for name, value in wire.items() if value}
+    names = _names(wire, prefix)
     if number not in names:
         allowed = ", ".join(f"{value} ({name})" for value, name in sorted(names.items()))
         raise InvalidInput.field(prefix.lower(), number, f"must be one of {allowed}")
     return kind[names[number]]
 
 
-def status_to_proto(error: RlaifvError) -> pb.ItemStatus:
-    """The status of an item that failed."""
+@cache
+def _names(wire: Any, prefix: str) -> dict[int, str]:
+    return {value: name.removeprefix(f"{prefix}_") for name, value in wire.items() if value}
+
+
+def status_to_proto(error: BaseException, backlog: Backlog | None = None) -> pb.ItemStatus:
+    """The status of an item that failed, with a retry hint where asking again may help."""
     code, message = to_status(error)
-    return pb.ItemStatus(code=code.value[0], message=message)
+    return pb.ItemStatus(code=code.value[0], message=message, retry_after_ms=retry_after_ms(error, backlog))
 
 
 def status_from_proto(status: pb.ItemStatus) -> RlaifvError | None:
     """The item's error, None if it worked."""
-    return from_status(status.code, status.message) if status.code else None
+    return from_status(status.code, status.message, status.retry_after_ms) if status.code else None
