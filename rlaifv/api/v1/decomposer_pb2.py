@@ -25,21 +25,25 @@ _sym_db = _symbol_database.Default()
 from rlaifv.api.v1 import records_pb2 as rlaifv_dot_api_dot_v1_dot_records__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1erlaifv/api/v1/decomposer.proto\x12\rrlaifv.api.v1\x1a\x1brlaifv/api/v1/records.proto\"C\n\x10\x44\x65\x63omposeRequest\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12\x0e\n\x06\x61nswer\x18\x03 \x01(\t\"\xd2\x01\n\x11\x44\x65\x63omposeResponse\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12)\n\x06status\x18\x02 \x01(\x0b\x32\x19.rlaifv.api.v1.ItemStatus\x12$\n\x06\x63laims\x18\x03 \x03(\x0b\x32\x14.rlaifv.api.v1.Claim\x12+\n\x07skipped\x18\x04 \x03(\x0b\x32\x1a.rlaifv.api.v1.SkippedText\x12\x12\n\nduplicates\x18\x05 \x01(\r\x12\x1a\n\x12\x64\x65\x63omposer_version\x18\x06 \x01(\t\"T\n\x0bSkippedText\x12\r\n\x05start\x18\x01 \x01(\r\x12\x0b\n\x03\x65nd\x18\x02 \x01(\r\x12)\n\x06reason\x18\x03 \x01(\x0e\x32\x19.rlaifv.api.v1.SkipReason*\xac\x01\n\nSkipReason\x12\x1b\n\x17SKIP_REASON_UNSPECIFIED\x10\x00\x12\x17\n\x13SKIP_REASON_OPINION\x10\x01\x12\x15\n\x11SKIP_REASON_HEDGE\x10\x02\x12\x18\n\x14SKIP_REASON_QUESTION\x10\x03\x12\x1b\n\x17SKIP_REASON_NOT_ENGLISH\x10\x04\x12\x1a\n\x16SKIP_REASON_NO_CONTENT\x10\x05\x32g\n\x11\x44\x65\x63omposerService\x12R\n\tDecompose\x12\x1f.rlaifv.api.v1.DecomposeRequest\x1a .rlaifv.api.v1.DecomposeResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1erlaifv/api/v1/decomposer.proto\x12\rrlaifv.api.v1\x1a\x1brlaifv/api/v1/records.proto\"C\n\x10\x44\x65\x63omposeRequest\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12\x0e\n\x06\x61nswer\x18\x03 \x01(\t\"\x82\x02\n\x11\x44\x65\x63omposeResponse\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12)\n\x06status\x18\x02 \x01(\x0b\x32\x19.rlaifv.api.v1.ItemStatus\x12$\n\x06\x63laims\x18\x03 \x03(\x0b\x32\x14.rlaifv.api.v1.Claim\x12+\n\x07skipped\x18\x04 \x03(\x0b\x32\x1a.rlaifv.api.v1.SkippedText\x12\x12\n\nduplicates\x18\x05 \x01(\r\x12\x1a\n\x12\x64\x65\x63omposer_version\x18\x06 \x01(\t\x12.\n\x08left_out\x18\x07 \x03(\x0b\x32\x1c.rlaifv.api.v1.LeftOutClaims\"L\n\rLeftOutClaims\x12,\n\x06reason\x18\x01 \x01(\x0e\x32\x1c.rlaifv.api.v1.LeftOutReason\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"T\n\x0bSkippedText\x12\r\n\x05start\x18\x01 \x01(\r\x12\x0b\n\x03\x65nd\x18\x02 \x01(\r\x12)\n\x06reason\x18\x03 \x01(\x0e\x32\x19.rlaifv.api.v1.SkipReason*\xc4\x01\n\nSkipReason\x12\x1b\n\x17SKIP_REASON_UNSPECIFIED\x10\x00\x12\x17\n\x13SKIP_REASON_OPINION\x10\x01\x12\x15\n\x11SKIP_REASON_HEDGE\x10\x02\x12\x18\n\x14SKIP_REASON_QUESTION\x10\x03\x12\x1b\n\x17SKIP_REASON_NOT_ENGLISH\x10\x04\x12\x1a\n\x16SKIP_REASON_NO_CONTENT\x10\x05\x12\x16\n\x12SKIP_REASON_UNREAD\x10\x06*\xe6\x01\n\rLeftOutReason\x12\x1f\n\x1bLEFT_OUT_REASON_UNSPECIFIED\x10\x00\x12#\n\x1fLEFT_OUT_REASON_QUOTE_NOT_FOUND\x10\x01\x12$\n LEFT_OUT_REASON_NOT_ONE_QUESTION\x10\x02\x12#\n\x1fLEFT_OUT_REASON_SHARED_QUESTION\x10\x03\x12$\n LEFT_OUT_REASON_DENIES_OTHERWISE\x10\x04\x12\x1e\n\x1aLEFT_OUT_REASON_INCOMPLETE\x10\x05\x32g\n\x11\x44\x65\x63omposerService\x12R\n\tDecompose\x12\x1f.rlaifv.api.v1.DecomposeRequest\x1a .rlaifv.api.v1.DecomposeResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rlaifv.api.v1.decomposer_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SKIPREASON']._serialized_start=447
-  _globals['_SKIPREASON']._serialized_end=619
+  _globals['_SKIPREASON']._serialized_start=573
+  _globals['_SKIPREASON']._serialized_end=769
+  _globals['_LEFTOUTREASON']._serialized_start=772
+  _globals['_LEFTOUTREASON']._serialized_end=1002
   _globals['_DECOMPOSEREQUEST']._serialized_start=78
   _globals['_DECOMPOSEREQUEST']._serialized_end=145
   _globals['_DECOMPOSERESPONSE']._serialized_start=148
-  _globals['_DECOMPOSERESPONSE']._serialized_end=358
-  _globals['_SKIPPEDTEXT']._serialized_start=360
-  _globals['_SKIPPEDTEXT']._serialized_end=444
-  _globals['_DECOMPOSERSERVICE']._serialized_start=621
-  _globals['_DECOMPOSERSERVICE']._serialized_end=724
+  _globals['_DECOMPOSERESPONSE']._serialized_end=406
+  _globals['_LEFTOUTCLAIMS']._serialized_start=408
+  _globals['_LEFTOUTCLAIMS']._serialized_end=484
+  _globals['_SKIPPEDTEXT']._serialized_start=486
+  _globals['_SKIPPEDTEXT']._serialized_end=570
+  _globals['_DECOMPOSERSERVICE']._serialized_start=1004
+  _globals['_DECOMPOSERSERVICE']._serialized_end=1107
 # @@protoc_insertion_point(module_scope)

@@ -38,6 +38,8 @@ class _SkipReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SkipReason
     """Not in a language that the decomposer reads."""
     SKIP_REASON_NO_CONTENT: _SkipReason.ValueType  # 5
     """Nothing that an image could confirm."""
+    SKIP_REASON_UNREAD: _SkipReason.ValueType  # 6
+    """The language model that divides passed over it, also when asked again."""
 
 class SkipReason(_SkipReason, metaclass=_SkipReasonEnumTypeWrapper):
     """Why a stretch gave no claim."""
@@ -54,7 +56,45 @@ SKIP_REASON_NOT_ENGLISH: SkipReason.ValueType  # 4
 """Not in a language that the decomposer reads."""
 SKIP_REASON_NO_CONTENT: SkipReason.ValueType  # 5
 """Nothing that an image could confirm."""
+SKIP_REASON_UNREAD: SkipReason.ValueType  # 6
+"""The language model that divides passed over it, also when asked again."""
 Global___SkipReason: _TypeAlias = SkipReason  # noqa: Y015
+
+class _LeftOutReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LeftOutReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LeftOutReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LEFT_OUT_REASON_UNSPECIFIED: _LeftOutReason.ValueType  # 0
+    """Not said; never sent by our services."""
+    LEFT_OUT_REASON_QUOTE_NOT_FOUND: _LeftOutReason.ValueType  # 1
+    """What it quotes is not in the answer."""
+    LEFT_OUT_REASON_NOT_ONE_QUESTION: _LeftOutReason.ValueType  # 2
+    """It has no question, several, or one that is not answered by yes or no."""
+    LEFT_OUT_REASON_SHARED_QUESTION: _LeftOutReason.ValueType  # 3
+    """Another claim asks the same."""
+    LEFT_OUT_REASON_DENIES_OTHERWISE: _LeftOutReason.ValueType  # 4
+    """Claim and question do not deny the same, so that "yes" would not mean that the claim holds."""
+    LEFT_OUT_REASON_INCOMPLETE: _LeftOutReason.ValueType  # 5
+    """A field is missing, empty or of no known type."""
+
+class LeftOutReason(_LeftOutReason, metaclass=_LeftOutReasonEnumTypeWrapper):
+    """Which rule a claim broke."""
+
+LEFT_OUT_REASON_UNSPECIFIED: LeftOutReason.ValueType  # 0
+"""Not said; never sent by our services."""
+LEFT_OUT_REASON_QUOTE_NOT_FOUND: LeftOutReason.ValueType  # 1
+"""What it quotes is not in the answer."""
+LEFT_OUT_REASON_NOT_ONE_QUESTION: LeftOutReason.ValueType  # 2
+"""It has no question, several, or one that is not answered by yes or no."""
+LEFT_OUT_REASON_SHARED_QUESTION: LeftOutReason.ValueType  # 3
+"""Another claim asks the same."""
+LEFT_OUT_REASON_DENIES_OTHERWISE: LeftOutReason.ValueType  # 4
+"""Claim and question do not deny the same, so that "yes" would not mean that the claim holds."""
+LEFT_OUT_REASON_INCOMPLETE: LeftOutReason.ValueType  # 5
+"""A field is missing, empty or of no known type."""
+Global___LeftOutReason: _TypeAlias = LeftOutReason  # noqa: Y015
 
 @_typing.final
 class DecomposeRequest(_message.Message):
@@ -98,6 +138,7 @@ class DecomposeResponse(_message.Message):
     SKIPPED_FIELD_NUMBER: _builtins.int
     DUPLICATES_FIELD_NUMBER: _builtins.int
     DECOMPOSER_VERSION_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
     """The request's item_id."""
     duplicates: _builtins.int
@@ -116,6 +157,10 @@ class DecomposeResponse(_message.Message):
     def skipped(self) -> _containers.RepeatedCompositeFieldContainer[Global___SkippedText]:
         """The stretches that gave no claim."""
 
+    @_builtins.property
+    def left_out(self) -> _containers.RepeatedCompositeFieldContainer[Global___LeftOutClaims]:
+        """The claims of a language model that broke a rule and were left out, each reason once; a grammar leaves none out."""
+
     def __init__(
         self,
         *,
@@ -125,14 +170,41 @@ class DecomposeResponse(_message.Message):
         skipped: _abc.Iterable[Global___SkippedText] | None = ...,
         duplicates: _builtins.int = ...,
         decomposer_version: _builtins.str = ...,
+        left_out: _abc.Iterable[Global___LeftOutClaims] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claims", b"claims", "decomposer_version", b"decomposer_version", "duplicates", b"duplicates", "item_id", b"item_id", "skipped", b"skipped", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claims", b"claims", "decomposer_version", b"decomposer_version", "duplicates", b"duplicates", "item_id", b"item_id", "left_out", b"left_out", "skipped", b"skipped", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DecomposeResponse: _TypeAlias = DecomposeResponse  # noqa: Y015
+
+@_typing.final
+class LeftOutClaims(_message.Message):
+    """Claims that a language model proposed and that were not taken, also not when it was asked again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    reason: Global___LeftOutReason.ValueType
+    """Which rule they broke."""
+    count: _builtins.int
+    """How many; 1 or more."""
+    def __init__(
+        self,
+        *,
+        reason: Global___LeftOutReason.ValueType = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LeftOutClaims: _TypeAlias = LeftOutClaims  # noqa: Y015
 
 @_typing.final
 class SkippedText(_message.Message):

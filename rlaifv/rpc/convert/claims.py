@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rlaifv.api.v1 import decomposer_pb2, records_pb2
 from rlaifv.core.claims import Claim, ClaimType
-from rlaifv.core.decomposition import Decomposition, SkippedText, SkipReason
+from rlaifv.core.decomposition import Decomposition, LeftOutClaims, LeftOutReason, SkippedText, SkipReason
 from rlaifv.core.errors import InvalidInput, TooLarge
 from rlaifv.ports.services import Answer
 from rlaifv.rpc.convert.values import enum_from_proto, enum_to_proto, text_to_proto
@@ -67,6 +67,13 @@ def decomposition_to_response(item_id: str, decomposition: Decomposition) -> dec
         ],
         duplicates=decomposition.duplicates,
         decomposer_version=decomposition.version,
+        left_out=[
+            decomposer_pb2.LeftOutClaims(
+                reason=enum_to_proto(decomposer_pb2.LeftOutReason, "LEFT_OUT_REASON", left_out.reason),
+                count=left_out.count,
+            )
+            for left_out in decomposition.left_out
+        ],
     )
 
 
@@ -83,4 +90,11 @@ def decomposition_from_response(response: decomposer_pb2.DecomposeResponse) -> D
         ),
         duplicates=response.duplicates,
         version=response.decomposer_version,
+        left_out=tuple(
+            LeftOutClaims(
+                reason=enum_from_proto(decomposer_pb2.LeftOutReason, "LEFT_OUT_REASON", left_out.reason, LeftOutReason),
+                count=left_out.count,
+            )
+            for left_out in response.left_out
+        ),
     )

@@ -13,7 +13,7 @@ from rlaifv.core.answers import PAPER_RULE, RankedAnswer, ScoredAnswer, ScoringR
 from rlaifv.core.candidates import Candidate, FinishReason, Prompt, Sampling
 from rlaifv.core.checkpoints import Checkpoint
 from rlaifv.core.claims import Claim, ClaimType
-from rlaifv.core.decomposition import Decomposition, SkippedText, SkipReason
+from rlaifv.core.decomposition import Decomposition, LeftOutClaims, LeftOutReason, SkippedText, SkipReason
 from rlaifv.core.errors import Conflict, InvalidInput, TooLarge
 from rlaifv.core.images import Image
 from rlaifv.core.scoring import Aggregate, JudgedClaim
@@ -45,6 +45,7 @@ WIRE_ENUMS: list[tuple[Any, str, Any]] = [
     (records_pb2.FinishReason, "FINISH_REASON", FinishReason),
     (records_pb2.SignalScope, "SIGNAL_SCOPE", SignalScope),
     (decomposer_pb2.SkipReason, "SKIP_REASON", SkipReason),
+    (decomposer_pb2.LeftOutReason, "LEFT_OUT_REASON", LeftOutReason),
     (trainer_pb2.Precision, "PRECISION", Precision),
     (trainer_pb2.TrainingPhase, "TRAINING_PHASE", TrainingPhase),
 ]
@@ -100,6 +101,7 @@ def test_answers(answer: Answer) -> None:
     assert claims.answer_from_proto(claims.answer_to_proto(answer), LIMIT) == answer
 
 
+left_out = st.builds(LeftOutClaims, reason=st.sampled_from(LeftOutReason), count=counts)
 skipped = st.builds(SkippedText, start=counts, end=counts, reason=st.sampled_from(SkipReason))
 
 
@@ -110,6 +112,7 @@ skipped = st.builds(SkippedText, start=counts, end=counts, reason=st.sampled_fro
         skipped=st.lists(skipped, max_size=3).map(tuple),
         duplicates=counts,
         version=texts,
+        left_out=st.lists(left_out, max_size=3).map(tuple),
     )
 )
 def test_decompositions(decomposition: Decomposition) -> None:

@@ -11,8 +11,9 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 
+from rlaifv.adapters.llm.metrics import LlmMetrics
 from rlaifv.core.claims import Claim, ClaimType
-from rlaifv.core.decomposition import Decomposition
+from rlaifv.core.decomposition import Decomposition, LeftOutClaims, LeftOutReason
 from rlaifv.core.errors import BackendFailed
 from rlaifv.core.training import TrainingPhase, TrainingProgress
 from rlaifv.rpc.metrics import (
@@ -30,7 +31,7 @@ from services.orchestrator.metrics import RunMetrics
 
 PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
 ALL: list[Any] = [
-    CallMetrics, ModelMetrics, PolicyMetrics, DecomposerMetrics, LabelerMetrics, TrainerMetrics, RunMetrics,
+    CallMetrics, ModelMetrics, PolicyMetrics, DecomposerMetrics, LlmMetrics, LabelerMetrics, TrainerMetrics, RunMetrics,
 ]  # fmt: skip
 
 
@@ -71,9 +72,11 @@ def test_only_the_present_version_is_exported() -> None:
 def test_claims_are_counted_by_type() -> None:
     registry = CollectorRegistry()
     claim = Claim(text="a", type=ClaimType.COUNT, question="b", start=0, end=1)
-    DecomposerMetrics(registry).divided(Decomposition(claims=(claim, claim), duplicates=3))
+    left_out = LeftOutClaims(reason=LeftOutReason.QUOTE_NOT_FOUND, count=2)
+    DecomposerMetrics(registry).divided(Decomposition(claims=(claim, claim), duplicates=3, left_out=(left_out,)))
     assert registry.get_sample_value("rlaifv_claims_total", {"type": "count"}) == 2
     assert registry.get_sample_value("rlaifv_duplicate_claims_total") == 3
+    assert registry.get_sample_value("rlaifv_left_out_claims_total", {"reason": "quote_not_found"}) == 2
 
 
 def test_a_jobs_end_is_counted() -> None:
