@@ -32,7 +32,8 @@ def client_options(max_message_bytes: int = MAX_MESSAGE_BYTES) -> list[tuple[str
         ("grpc.http2.max_pings_without_data", 0),
         # A restarted service is found again quickly: the default backs off to 2 minutes.
         ("grpc.initial_reconnect_backoff_ms", 200),
-        ("grpc.min_reconnect_backoff_ms", 200),
+        # This is how long a connection may take, whatever its name says: among a thousand others a healthy one takes seconds.
+        ("grpc.min_reconnect_backoff_ms", 10_000),
         ("grpc.max_reconnect_backoff_ms", 2_000),
         # We retry ourselves, item by item; gRPC's own retries would buffer whole streams.
         ("grpc.enable_retries", 0),
