@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from rlaifv.adapters.huggingface.checkpoint import checkpoint_at
+from rlaifv.adapters.huggingface.training_run import TrainerOptions, run_training
 from rlaifv.core.checkpoints import Checkpoint
 from tests.families import FAMILIES
 from tests.families.plain import Plain
+from tests.unit.huggingface.training_jobs import LORA, job, pair_file
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -41,3 +44,12 @@ def checkpoint(family: str, made: dict[str, Path]) -> Checkpoint:
 @pytest.fixture(scope="module")
 def plain(family: str, made: dict[str, Path]) -> Plain:
     return Plain.load(made[family])
+
+
+@pytest.fixture(scope="module")
+def trained(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished LoRA job."""
+    folder = tmp_path_factory.mktemp("trained")
+    pair_file(folder / "pairs.parquet")
+    run_training(job(folder / "job", checkpoint, replace(LORA, epochs=1), folder / "pairs.parquet"), TrainerOptions())
+    return folder / "job"

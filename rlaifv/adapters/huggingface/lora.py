@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -77,14 +77,15 @@ def merge_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
 
 def _config(folder: Path) -> LoraConfig:
     try:
-        config = PeftConfig.from_pretrained(str(folder))
-    except (ValueError, TypeError, KeyError, OSError) as exc:
+        stated = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+        kinds = (stated.get("peft_type"), stated.get("modules_to_save") or "no modules_to_save")
+        if kinds != ("LORA", "no modules_to_save"):
+            raise InvalidInput.field("checkpoint.uri", str(folder), f"must be a plain LoRA adapter, it has {kinds}")
+        config: LoraConfig = LoraConfig.from_pretrained(str(folder))
+    except (ValueError, TypeError, KeyError, AttributeError, OSError) as exc:
         raise InvalidInput.field("checkpoint.uri", str(folder), f"its {ADAPTER_CONFIG} does not load: {exc}") from exc
-    if not isinstance(config, LoraConfig) or config.modules_to_save:
-        kind = getattr(config, "peft_type", None)
-        raise InvalidInput.field(
-            "checkpoint.uri", str(folder), f"must be a plain LoRA adapter (it is {kind}, modules_to_save or not)"
-        )
+    # Where the base lies is checkpoint.py's affair; peft would warn that it is another one.
+    config.base_model_name_or_path = None
     return config
 
 

@@ -7,6 +7,8 @@ the two differ is refused with the difference, instead of serving a wrong number
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -20,14 +22,19 @@ from rlaifv.core.errors import InvalidInput
 from rlaifv.learning.sequences import collate, join
 
 _QUESTIONS = ("Is there a red car on the left of the picture?", "What do you see?")
-_LIMITS = {torch.float32: 1e-3, torch.bfloat16: 0.05}
-"""Largest relative difference of logits that rounding explains, by number format; a wrong mask or position gives 0.1 and more."""
+_LIMITS = {torch.float32: 1e-3, torch.bfloat16: 0.15}
+"""Largest relative difference of logits that rounding explains, by number format.
+
+Measured: 1e-6 in fp32, 0.1 in bf16 through 32 random layers; Gemma 3's mask left out makes 0.2, Qwen-VL's positions 1.2.
+"""
+
+_MODEL_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, NotImplementedError)
 
 
 def prove_reading(loaded: LoadedModel, decoder: Decoder, vision: VisionEncoder) -> None:
     """Read a picture once and branch questions from it; raises InvalidInput where the logits are not the plain forward's."""
     picture = _picture(150, 90)
-    with torch.inference_mode():
+    with torch.inference_mode(), _refusing("reading a prompt in parts"):
         prepared = loaded.chat.prepare(picture)
         seen = vision.encode(prepared)
         cut = prepared.at + len(prepared.placeholders)
@@ -48,7 +55,7 @@ def prove_batch(loaded: LoadedModel) -> None:
     """Score two prompts about two pictures together; raises InvalidInput where the logits are not the plain forward's."""
     model, vision = loaded.model, VisionEncoder(loaded.model)
     pictures = [_picture(150, 90), _picture(60, 100)]
-    with torch.inference_mode():
+    with torch.inference_mode(), _refusing("reading pictures together"):
         prepared = [loaded.chat.prepare(picture) for picture in pictures]
         rendered = [loaded.chat.render(question) for question in _QUESTIONS]
         prompts = [loaded.chat.prompt_ids(text, image) for text, image in zip(rendered, prepared, strict=True)]
@@ -64,6 +71,17 @@ def prove_batch(loaded: LoadedModel) -> None:
         for row, (picture, text) in enumerate(zip(pictures, rendered, strict=True)):
             found = head_logits(model, model.get_output_embeddings(), hidden[row, : len(prompts[row])])
             _require_equal(found, _plain(loaded, picture, text), "reading pictures together", loaded)
+
+
+@contextmanager
+def _refusing(what: str) -> Iterator[None]:
+    """A model that cannot be run so at all is refused like one that gives other numbers."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except _MODEL_ERRORS as exc:
+        raise InvalidInput(f"model: {what} fails ({type(exc).__name__}: {exc}): this family is not supported") from exc
 
 
 def _plain(loaded: LoadedModel, picture: PilImage.Image, rendered: str) -> Tensor:

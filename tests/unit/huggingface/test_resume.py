@@ -9,6 +9,7 @@ import pytest
 import structlog
 from safetensors.torch import load_file, save_file
 
+from rlaifv.adapters.huggingface.checkpoint import ADAPTER_WEIGHTS
 from rlaifv.adapters.huggingface.training_run import TrainerOptions, run_training
 from rlaifv.core.checkpoints import Checkpoint
 from rlaifv.core.errors import Conflict, DataLoss
@@ -33,10 +34,12 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory, checkpoint: Checkpoint, pairs: Path) -> dict[str, str]:
-    """The digest of each mode's result, with no state saved on the way."""
+def uninterrupted(
+    tmp_path_factory: pytest.TempPathFactory, checkpoint: Checkpoint, pairs: Path
+) -> dict[str, Checkpoint]:
+    """Each mode's result, with no state saved on the way."""
     return {
-        mode: run_training(job(tmp_path_factory.mktemp(mode), checkpoint, hyper, pairs), TrainerOptions()).digest
+        mode: run_training(job(tmp_path_factory.mktemp(mode), checkpoint, hyper, pairs), TrainerOptions())
         for mode, hyper in MODES.items()
     }
 
@@ -51,12 +54,15 @@ def resume(work: TrainingJob) -> tuple[str, list[TrainingProgress]]:
 @pytest.mark.parametrize("point", KILL_POINTS.values(), ids=KILL_POINTS)
 @pytest.mark.parametrize("mode", MODES)
 def test_killed_and_resumed(
-    mode: str, point: Point, tmp_path: Path, checkpoint: Checkpoint, pairs: Path, uninterrupted: dict[str, str]
+    mode: str, point: Point, tmp_path: Path, checkpoint: Checkpoint, pairs: Path, uninterrupted: dict[str, Checkpoint]
 ) -> None:
     work = job(tmp_path, checkpoint, MODES[mode], pairs)
     train_and_kill(work, SAVE_EVERY, point)
     digest, reports = resume(work)
-    assert digest == uninterrupted[mode]
+    assert digest == uninterrupted[mode].digest
+    adapters = [folder / "adapter" / ADAPTER_WEIGHTS for folder in (tmp_path, Path(uninterrupted[mode].uri).parent)]
+    assert [path.exists() for path in adapters] == [mode == "lora"] * 2
+    assert mode == "full" or adapters[0].read_bytes() == adapters[1].read_bytes()
     assert reports[-1].resumed_from_step == point[1] // SAVE_EVERY * SAVE_EVERY
     steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert steps == list(range(1, STEPS + 1))
@@ -70,7 +76,7 @@ def killed_at_eight(folder: Path, checkpoint: Checkpoint, pairs: Path, hyper: Hy
 
 @pytest.mark.parametrize("damage", ["truncated", "no-marker", "flipped"])
 def test_a_damaged_state_is_passed_over(
-    damage: str, tmp_path: Path, checkpoint: Checkpoint, pairs: Path, uninterrupted: dict[str, str]
+    damage: str, tmp_path: Path, checkpoint: Checkpoint, pairs: Path, uninterrupted: dict[str, Checkpoint]
 ) -> None:
     work = killed_at_eight(tmp_path, checkpoint, pairs)
     newest = tmp_path / "checkpoints" / "step-00000006"
@@ -86,7 +92,7 @@ def test_a_damaged_state_is_passed_over(
     with structlog.testing.capture_logs() as logs:
         digest, reports = resume(work)
     assert reports[-1].resumed_from_step == 3
-    assert digest == uninterrupted["full"]
+    assert digest == uninterrupted["full"].digest
     passed = [entry for entry in logs if entry["event"] == "checkpoint_passed_over"]
     assert [entry["checkpoint"] for entry in passed] == ["step-00000006"]
 
