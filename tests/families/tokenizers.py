@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from tests.tiny_llava import CORPUS
 
 _ROLES = ["USER: What is it? ASSISTANT: It is a cat.", "User: What is it? Assistant: It is a dog. user model system"]
-_WORDS = [*CORPUS, *_ROLES * 4, "(yes) (Yes) (no) (No)\n\nyes\nno\n" * 4]
+_WORDS = [*CORPUS, *_ROLES * 4, "(yes) (Yes) (no) (No)\n\nyes\nno\n" * 4, "yes\n\n\n\nno\n\n\n" * 8]
 _BYTES = [f"<0x{value:02X}>" for value in range(256)]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import math
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
@@ -13,32 +12,30 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from vllm import AsyncEngineArgs, AsyncLLMEngine, SamplingParams, TokensPrompt
-from vllm.config.logging import LoggingConfig
+from vllm import AsyncLLMEngine, SamplingParams, TokensPrompt
 from vllm.exceptions import VLLMClientError
 from vllm.lora.request import LoRARequest
-from vllm.model_executor.models.registry import ModelRegistry
-from vllm.platforms import current_platform
 from vllm.renderers.inputs.preprocess import parse_model_prompt
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
 from rlaifv.adapters.huggingface.decoding import Sampled
 from rlaifv.adapters.vllm.engine_process import begins_engine_processes
-from rlaifv.adapters.vllm.loader import LOAD_FORMAT
 from rlaifv.adapters.vllm.metrics import Meter
 from rlaifv.adapters.vllm.options import VllmOptions
 from rlaifv.adapters.vllm.prompts import ReadPrompt
+from rlaifv.adapters.vllm.starting import engine_arguments
 from rlaifv.core.candidates import FinishReason, Sampling
 from rlaifv.core.errors import BackendFailed, InvalidInput, Unavailable
-from rlaifv.core.training import Precision
 
 log = structlog.get_logger(__name__)
 
-_DTYPES: Final = {Precision.FP32: "float32", Precision.BF16: "bfloat16"}
 _LEAST_TEMPERATURE: Final = 0.01
 _CACHE_MISSES: Final = 3
 _DEAD: Final = "vLLM's engine has died: the service must be restarted"
+_START_ERRORS: Final = (
+    ValueError, RuntimeError, OSError, NotImplementedError, KeyError, AttributeError, AssertionError, ImportError
+)  # fmt: skip
 _SHUTDOWN_S: Final = 1.0
 
 
@@ -64,6 +61,8 @@ class Engine:
         self._adapters = itertools.count(1)
         self._stamp = "default"
         self.context_tokens = int(llm.model_config.max_model_len)
+        adapters = llm.vllm_config.lora_config
+        self.max_lora_rank = int(adapters.max_lora_rank) if adapters else 0
 
     @classmethod
     def start(cls, folder: Path, options: VllmOptions) -> Engine:
@@ -71,24 +70,11 @@ class Engine:
 
         Raises InvalidInput where vLLM cannot serve it.
         """
-        if (current_platform.is_cpu()) != options.on_cpu:
-            raise InvalidInput.field(
-                "device", options.device, f"this build of vLLM computes on {current_platform.device_type}"
-            )
-        _look_at_model(folder)
-        meter = Meter()
+        arguments, meter = engine_arguments(folder, options), Meter()
         try:
             with begins_engine_processes():
-                llm = AsyncLLMEngine.from_engine_args(_arguments(folder, options), stat_loggers=[meter])
-        except (
-            ValueError,
-            RuntimeError,
-            OSError,
-            NotImplementedError,
-            KeyError,
-            AttributeError,
-            AssertionError,
-        ) as exc:
+                llm = AsyncLLMEngine.from_engine_args(arguments, stat_loggers=[meter])
+        except _START_ERRORS as exc:
             raise InvalidInput.field("model", str(folder), f"vLLM cannot serve it: {_reason(exc)}") from exc
         return cls(llm, meter)
 
@@ -96,11 +82,6 @@ class Engine:
     def dead(self) -> bool:
         """Whether the engine is gone for good."""
         return bool(self._llm.errored)
-
-    @property
-    def unfinished(self) -> int:
-        """Samples that were asked for and are not drawn to their end."""
-        return int(self._llm.get_num_unfinished_requests())
 
     async def sample(self, request: Request) -> Sampled:
         """Draw one answer. Cancelling it frees its place in the batch.
@@ -120,7 +101,7 @@ class Engine:
 
     async def _draw(self, request: Request) -> Sampled | None:
         """None where the engine's process had dropped the picture from its cache, which the next try fills again."""
-        given = await self._render(request.prompt, request.base)
+        given = await rendered(self._llm.renderer, self._llm.model_config, request.prompt, request.base)
         size = len(given["prompt_token_ids"])
         if size >= self.context_tokens:
             raise InvalidInput(
@@ -135,20 +116,6 @@ class Engine:
         if {span.version for span in answer.weight_versions} != {self._stamp}:
             raise BackendFailed("the weights changed while an answer was drawn")
         return _sampled(answer)
-
-    async def _render(self, prompt: ReadPrompt, base: str) -> Any:
-        # All caches are cleared when weights change; that their keys name the weights too makes a stale hit impossible.
-        tokens = TokensPrompt(
-            prompt_token_ids=prompt.ids,
-            multi_modal_data={"image": prompt.picture},
-            multi_modal_uuids={"image": [f"{prompt.sha256}-{base}"]},
-            cache_salt=base,
-        )
-        try:
-            (given,) = await self._llm.renderer.render_cmpl_async([parse_model_prompt(self._llm.model_config, tokens)])
-        except (ValueError, RuntimeError, IndexError, VLLMClientError) as exc:
-            raise InvalidInput(f"image: the model's processor does not take it ({_reason(exc)})") from exc
-        return given
 
     def _parameters(self, request: Request) -> SamplingParams:
         sampling = request.sampling
@@ -218,42 +185,23 @@ class Engine:
         await asyncio.to_thread(self._llm.shutdown, _SHUTDOWN_S)
 
 
-def _look_at_model(folder: Path) -> None:
-    """Refuse a family that vLLM does not have. On a CPU, import its class here: the process in which vLLM would look at it
-    cannot import torchvision."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    known = ModelRegistry.get_supported_archs()
-    names = config.get("architectures") or []
-    for name in names:
-        if name in known and current_platform.is_cpu():
-            ModelRegistry.register_model(name, ModelRegistry.models[name].load_model_cls())
-    if not any(name in known for name in names):
-        raise InvalidInput.field("model", str(folder), f"vLLM does not know its architecture {names}")
+async def rendered(renderer: Any, model_config: Any, prompt: ReadPrompt, base: str) -> Any:
+    """A prompt after the model's own processor, as vLLM's engine takes it, for the weights `base`.
 
-
-def _arguments(folder: Path, options: VllmOptions) -> AsyncEngineArgs:
-    return AsyncEngineArgs(
-        model=str(folder),
-        model_impl="vllm",
-        load_format=LOAD_FORMAT,
-        # Checkpoints ship sampling defaults; here nothing happens that the caller did not ask for.
-        generation_config="vllm",
-        dtype=_DTYPES[options.precision],
-        enforce_eager=options.on_cpu,
-        max_model_len=options.context_tokens or None,
-        max_num_seqs=options.max_rows,
-        block_size=options.kv_block_size,
-        kv_cache_memory_bytes=options.kv_bytes,
-        gpu_memory_utilization=options.gpu_memory_share,
-        tensor_parallel_size=options.gpus,
-        enable_prefix_caching=True,
-        limit_mm_per_prompt={"image": 1, "video": 0, "audio": 0},
-        mm_processor_cache_gb=options.picture_cache_bytes / 2**30,
-        enable_lora=options.max_lora_rank > 0,
-        max_loras=2,
-        max_lora_rank=options.lora_rank,
-        logging_config=LoggingConfig(formatter="json"),
+    Raises InvalidInput for a picture that the processor refuses.
+    """
+    # All caches are cleared when weights change; that their keys name the weights too makes a stale hit impossible.
+    tokens = TokensPrompt(
+        prompt_token_ids=prompt.ids,
+        multi_modal_data={"image": prompt.picture},
+        multi_modal_uuids={"image": [f"{prompt.sha256}-{base}"]},
+        cache_salt=base,
     )
+    try:
+        (given,) = await renderer.render_cmpl_async([parse_model_prompt(model_config, tokens)])
+    except (ValueError, RuntimeError, IndexError, VLLMClientError) as exc:
+        raise InvalidInput(f"image: the model's processor does not take it ({_reason(exc)})") from exc
+    return given
 
 
 def _sampled(answer: Any) -> Sampled:

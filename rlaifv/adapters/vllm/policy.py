@@ -51,7 +51,7 @@ class VllmPolicy:
     def __init__(self, engine: Engine, version: Version, options: VllmOptions) -> None:
         self._engine = engine
         self._slots = Slots(_AHEAD * options.max_rows, options.max_waiting)
-        self._publisher = Publisher(engine, self._slots, version, options)
+        self._publisher = Publisher(engine, self._slots, version)
 
     @classmethod
     def open(cls, checkpoint: Checkpoint, options: VllmOptions) -> VllmPolicy:

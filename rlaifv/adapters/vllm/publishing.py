@@ -22,7 +22,6 @@ import structlog
 from rlaifv.adapters.huggingface.checkpoint import adapter_base, is_adapter, model_digest, verified_folder
 from rlaifv.adapters.huggingface.decoding import Sampled
 from rlaifv.adapters.vllm.engine import Engine, Request
-from rlaifv.adapters.vllm.options import VllmOptions
 from rlaifv.adapters.vllm.prompts import PromptReader
 from rlaifv.adapters.vllm.slots import Slots
 from rlaifv.adapters.vllm.weights import check_adapter, check_exchange, check_numbers
@@ -57,10 +56,9 @@ class Version:
 class Publisher:
     """Holds the version that answers now. Use it in one event loop."""
 
-    def __init__(self, engine: Engine, slots: Slots, version: Version, options: VllmOptions) -> None:
+    def __init__(self, engine: Engine, slots: Slots, version: Version) -> None:
         self._engine = engine
         self._slots = slots
-        self._options = options
         self._loading = asyncio.Lock()
         self._leaving: set[asyncio.Task[None]] = set()
         self.current = version
@@ -109,10 +107,14 @@ class Publisher:
             log.info("policy_loaded", version=self.current.digest, base=self.current.base, before=before)
 
     async def _take_adapter(self, folder: Path, digest: str) -> None:
-        if not self._options.max_lora_rank:
-            raise InvalidInput.field("checkpoint.uri", str(folder), "is an adapter, and vllm_max_lora_rank is 0")
+        if not self._engine.max_lora_rank:
+            raise InvalidInput.field(
+                "checkpoint.uri",
+                str(folder),
+                "is an adapter; vLLM takes none for this family, or vllm_max_lora_rank is 0",
+            )
         base = await asyncio.to_thread(self._base, folder)
-        speaks = await asyncio.to_thread(check_adapter, folder, base.folder, self._options.max_lora_rank)
+        speaks = await asyncio.to_thread(check_adapter, folder, base.folder, self._engine.max_lora_rank)
         await asyncio.to_thread(check_numbers, folder)
         # There are places for two: the one that answers and the one that comes.
         await asyncio.gather(*self._leaving)
