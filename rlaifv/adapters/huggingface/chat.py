@@ -10,7 +10,6 @@ other words (fault 10).
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,7 +55,7 @@ class ChatFormat:
         self.image_token: str = str(getattr(processor, "image_token", None) or "")
         self._image_id: int = self.tokenizer.convert_tokens_to_ids(self.image_token) if self.image_token else -1
         self._specials = _special_strings(processor)
-        self._added = re.compile("|".join(re.escape(token) for token in _added_strings(processor)) or r"(?!)")
+        self._added = _added_strings(processor)
         self._bos: str | None = self.tokenizer.bos_token
         self._probe = self._template([_user(_PROBE)], add_generation_prompt=True)
         self._require_one_image()
@@ -99,7 +98,7 @@ class ChatFormat:
         tail = len(raw) - at - 1
         if len(full) < len(raw) or full[:at] != raw[:at] or full[len(full) - tail :] != raw[at + 1 :]:
             raise InvalidInput(
-                "model: its tokenizer reads the text around a picture differently for different pictures"
+                "model: its processor changes more of a prompt than the image token; it is not supported"
             )
         return PreparedImage(
             inputs={name: value for name, value in batch.items() if name not in _PER_TOKEN},
@@ -161,10 +160,11 @@ class ChatFormat:
         if not replaced or len(replaced[0]) != 1:
             raise InvalidInput("model: its processor does not say what the image token of a prompt becomes")
         written = str(replaced[0][0]["replacement"])
-        tokens = list(self._added.finditer(written))
-        if not tokens:
+        start = next((at for at in range(len(written)) if written.startswith(self._added, at)), None)
+        end = next((at for at in range(len(written), 0, -1) if written.endswith(self._added, 0, at)), None)
+        if start is None or end is None:
             raise InvalidInput(f"model: its processor writes a picture without special tokens ({written[:80]!r})")
-        return written[: tokens[0].start()], written[tokens[-1].end() :]
+        return written[:start], written[end:]
 
     def _around_answers(self) -> tuple[str, int | None]:
         """What the template puts before an assistant's answer (LLaVA 1.5: a space), and the special token that it ends with."""
@@ -176,8 +176,9 @@ class ChatFormat:
         start = full.find(_SENTINEL)
         if start < 0 or not full.startswith(self._probe):
             return "", None
-        end = self._added.match(full[start + len(_SENTINEL) :].lstrip())
-        return full[len(self._probe) : start], self.tokenizer.convert_tokens_to_ids(end.group()) if end else None
+        rest = full[start + len(_SENTINEL) :].lstrip()
+        end = next((token for token in self._added if rest.startswith(token)), None)
+        return full[len(self._probe) : start], self.tokenizer.convert_tokens_to_ids(end) if end else None
 
     def _template(self, messages: list[dict[str, Any]], add_generation_prompt: bool = False) -> str:
         try:
@@ -215,7 +216,7 @@ def _special_strings(processor: Any) -> list[str]:
     return sorted(((added | named | media) - {""}), key=lambda token: (-len(token), token))
 
 
-def _added_strings(processor: Any) -> list[str]:
+def _added_strings(processor: Any) -> tuple[str, ...]:
     """All strings that the tokenizer never divides, longest first."""
     added = {str(token) for token in processor.tokenizer.added_tokens_decoder.values()}
-    return sorted({*added, *_special_strings(processor)} - {""}, key=lambda token: (-len(token), token))
+    return tuple(sorted({*added, *_special_strings(processor)} - {""}, key=lambda token: (-len(token), token)))

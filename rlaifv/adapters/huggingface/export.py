@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from rlaifv.adapters.files import written_folder
 from rlaifv.adapters.huggingface.checkpoint import WEIGHTS_INDEX, model_files
+from rlaifv.adapters.huggingface.quiet import quiet
 
 # transformers 5 writes a CLIP or SigLIP tower without the `vision_model` level that hub files have and vLLM asks for;
 # it reads both. Other towers (InternVL's) have other names inside and never had that level.
@@ -42,7 +43,8 @@ def save_model(model: PreTrainedModel, start: Path, target: Path, dtype: torch.d
         kept = model.config.dtype
         try:
             model.config.dtype = dtype or kept
-            model.save_pretrained(folder, state_dict=state)
+            with quiet():
+                model.save_pretrained(folder, state_dict=state)
         finally:
             model.config.dtype = kept
         _rename_weights(folder)

@@ -6,7 +6,6 @@ ours, and what the caller did not ask for does not happen (reference, sec. 1.1).
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 from dataclasses import dataclass
@@ -17,11 +16,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig, PreTrainedModel
 from transformers.utils import is_torchvision_available
-from transformers.utils import logging as transformers_logging
 
 from rlaifv.adapters.huggingface.chat import ChatFormat
 from rlaifv.adapters.huggingface.checkpoint import adapter_base, is_adapter, model_digest, verified_folder
 from rlaifv.adapters.huggingface.lora import merge_adapter
+from rlaifv.adapters.huggingface.quiet import quiet
 from rlaifv.core.checkpoints import Checkpoint
 from rlaifv.core.errors import DataLoss, InvalidInput
 from rlaifv.core.training import Precision
@@ -65,7 +64,7 @@ def load_model(checkpoint: Checkpoint, precision: Precision = Precision.FP32, de
     folder = named if adapter is None else adapter_base(named)
     dtype = torch.bfloat16 if precision is Precision.BF16 else torch.float32
     # from_pretrained sets process-wide state while it builds a model; two at once mix up their number formats.
-    with _loading, _quiet():
+    with _loading, quiet():
         processor = load_processor(folder)
         model = _load_weights(folder, dtype)
         if adapter is not None:
@@ -150,16 +149,3 @@ def _end_tokens(model: PreTrainedModel, chat: ChatFormat) -> tuple[int, ...]:
 
 def _first_line(exc: BaseException) -> str:
     return (str(exc).strip().splitlines() or [type(exc).__name__])[0][:200]
-
-
-class _quiet:
-    """No progress bars and no chatter on stderr while a model loads; errors still raise."""
-
-    def __enter__(self) -> None:
-        self._level = transformers_logging.get_verbosity()
-        transformers_logging.set_verbosity(logging.ERROR)
-        transformers_logging.disable_progress_bar()
-
-    def __exit__(self, *_: object) -> None:
-        transformers_logging.set_verbosity(self._level)
-        transformers_logging.enable_progress_bar()
