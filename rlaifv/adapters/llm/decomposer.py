@@ -132,7 +132,10 @@ class LlmDecomposer:
 
     async def _by_model(self, answer: Answer) -> Decomposition:
         options = self._options
-        cut = windows(answer.text, window_chars=options.window_chars, overlap_chars=options.overlap_chars)
+        # A megabyte takes a second or two, in which others want to be answered.
+        cut = await asyncio.to_thread(
+            windows, answer.text, window_chars=options.window_chars, overlap_chars=options.overlap_chars
+        )
         found = await together(self._remembered(answer.prompt, window) for window in cut)
         parts = ((window.offset, part) for window, part in zip(cut, found, strict=True))
         return merged(parts, options.version)

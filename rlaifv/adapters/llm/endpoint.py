@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from rlaifv.adapters.llm.failures import Failure, NoRoom, failure, out_of_time
 from rlaifv.adapters.llm.metrics import LlmMetrics
 from rlaifv.adapters.llm.options import EndpointOptions
 from rlaifv.adapters.llm.prompts import schema
-from rlaifv.core.errors import BackendFailed, InvalidInput, NotFound, RlaifvError, Unavailable
+from rlaifv.core.errors import BackendFailed, InvalidInput, NotFound, Overloaded, RlaifvError, Unavailable
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -58,18 +59,20 @@ class Endpoint:
         until = monotonic() + patience_s
         while True:
             try:
-                return await self.check()
-            except Unavailable as error:
+                return await self._find_model()
+            except (Unavailable, Overloaded) as error:
                 if monotonic() >= until:
                     raise
                 log.info("waiting for the LLM endpoint", error=error.message)
                 await asyncio.sleep(min(1.0, max(0.0, until - monotonic())))
 
     async def check(self) -> None:
-        """Raises Unavailable while the endpoint is away, and NotFound where it does not serve the model. Costs no tokens.
+        """Raises Unavailable while the endpoint is away, NotFound where it does not serve the model. Costs no tokens."""
+        with contextlib.suppress(Overloaded):  # whoever says so is there
+            await self._find_model()
 
-        Raises InvalidInput where the settings ask for replies that the model cannot hold.
-        """
+    async def _find_model(self) -> None:
+        """Raises NotFound where the model is not there, InvalidInput where it cannot hold the replies asked for."""
         try:
             async with asyncio.timeout(_CHECK_S):
                 raw = await self._client.models.with_raw_response.list()

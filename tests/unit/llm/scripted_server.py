@@ -70,6 +70,7 @@ class ChatServer:
         self.model = model
         self.models = models
         self.max_model_len: int | None = None
+        self.listing_status = 200
         self.tasks: list[Task] = []
         self.authorisations: list[str] = []
         self.most_at_once = self.at_once = self.broken_off = 0
@@ -124,7 +125,7 @@ class ChatServer:
 
     def _models(self) -> Said:
         cards = [{"id": name, "object": "model", "max_model_len": self.max_model_len} for name in self.models]
-        return Said(body=json.dumps({"object": "list", "data": cards}).encode())
+        return Said(status=self.listing_status, body=json.dumps({"object": "list", "data": cards}).encode())
 
     async def _chat(self, reader: asyncio.StreamReader, body: bytes) -> Said:
         task = Task.of(json.loads(body))

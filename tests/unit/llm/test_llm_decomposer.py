@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from time import perf_counter
 from typing import Any
 
@@ -234,11 +236,13 @@ async def test_trouble_that_passes_is_waited_out(trouble: Said) -> None:
 
 
 async def test_the_pause_that_the_server_asks_for_is_kept() -> None:
-    busy = Said(status=429, headers={"retry-after": "1"})
-    async with world(in_turn(busy, reply([claim("A dog")])), endpoint={"patience_s": 5}) as at:
-        begin = perf_counter()
-        await at.divide("A dog.")
-        assert perf_counter() - begin >= 1
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=3), usegmt=True)
+    for header in ({"retry-after": soon}, {"retry-after": "1"}, {"retry-after-ms": "1000"}):
+        busy = Said(status=429, headers=header)
+        async with world(in_turn(busy, reply([claim("A dog")])), endpoint={"patience_s": 5}) as at:
+            begin = perf_counter()
+            await at.divide("A dog.")
+            assert perf_counter() - begin >= 0.8
     async with world(in_turn(Said(status=429, headers={"retry-after": "60"})), endpoint={"patience_s": 5}) as at:
         begin = perf_counter()
         assert isinstance(await at.error(), Overloaded)
@@ -255,6 +259,14 @@ async def test_a_server_that_comes_back_loses_nothing() -> None:
         await at.server.start()
         assert len((await waiting).claims) == 1
         await at.decomposer.check()
+
+
+@pytest.mark.parametrize(("status", "error"), [(200, None), (429, None), (503, Unavailable), (401, InvalidInput)])
+async def test_health_is_what_the_list_of_models_says(status: int, error: type[RlaifvError] | None) -> None:
+    async with world(by_sentence) as at:
+        at.server.listing_status = status
+        with pytest.raises(error) if error else nullcontext():
+            await at.decomposer.check()
 
 
 async def test_equal_texts_are_asked_once_and_then_remembered() -> None:
