@@ -62,9 +62,8 @@ class Draft:
         after = self._window.own
         for proposed in reply.claims:
             after = self._take_claim(proposed, after)
-        after = self._window.own
         for skip in reply.skipped:
-            after = self._take_skip(skip, after)
+            self._take_skip(skip)
         again = {name for claim in reply.claims for name in _names(claim)}
         again |= {folded(skip.quote) for skip in reply.skipped}
         self._broken += [broken for broken in before if not again & _names(broken.proposed)]
@@ -102,8 +101,7 @@ class Draft:
         place = self._text.find(proposed.quote, own=self._window.own, after=after)
         if place is None and self._text.holds(proposed.quote):
             return after  # the window before owns those words, and has divided them
-        if place is not None:
-            self._touched.append(place)
+        self._touch(proposed.quote)
         key, question = canonical(proposed.text), folded(proposed.question)
         reason = self._fault(proposed, place)
         if reason is None and key not in self._claims and question in self._questions:
@@ -130,16 +128,20 @@ class Draft:
             return LeftOutReason.QUOTE_NOT_FOUND
         return fault(proposed.text, proposed.question)
 
-    def _take_skip(self, skip: ProposedSkip, after: int) -> int:
-        place = self._text.find(skip.quote, own=self._window.own, after=after)
+    def _take_skip(self, skip: ProposedSkip) -> None:
+        """Take a stretch wherever it is written; what is not in the text or has no reason is asked about as passed over."""
         reason = _REASONS.get(skip.reason.lower())
-        if place is None or reason is None:
-            return after  # where that leaves words without a word about them, they are asked about again
-        self._touched.append(place)
-        start, end = max(place[0], self._window.own), place[1]
-        if not any(start < known.end and known.start < end for known in self._skipped):
-            self._skipped.append(SkippedText(start=start, end=end, reason=reason))
-        return start
+        if reason is None:
+            return
+        self._touch(skip.quote)
+        for place in self._text.places(skip.quote, self._window.own):
+            start, end = max(place[0], self._window.own), place[1]
+            if not any(start < known.end and known.start < end for known in self._skipped):
+                self._skipped.append(SkippedText(start=start, end=end, reason=reason))
+
+    def _touch(self, quote: str) -> None:
+        """Something was said about these words, wherever they are written."""
+        self._touched += self._text.places(quote, self._window.own)
 
     def _untouched(self) -> list[Span]:
         return [

@@ -48,8 +48,7 @@ Rules:
 2. Claim only what is written. Add no knowledge of your own, correct nothing, leave no detail out.
 3. A denial stays a denial. Its question begins with "Is it true that", so that "yes" means that the denial is right.
 4. A short answer is a claim together with "question": "Two." to "How many cups are there?" claims that there are two cups.
-5. Every sentence of "text" is quoted at least once, in "claims" or in "skipped".
-6. A fact that is stated again is listed once."""
+5. Every sentence of "text" is quoted at least once, in "claims" or in "skipped"."""
 
 _AGAIN: Final = """\
 

@@ -18,23 +18,30 @@ class QuotedText:
         self._text = text
         self._folded = _folded(text)
 
-    def find(self, quote: str, *, own: int, after: int) -> Span | None:
-        """The place of `quote` that reaches beyond `own`, the first from `after` on if there is one, else the first of all.
+    def places(self, quote: str, own: int) -> list[Span]:
+        """Where `quote` reaches beyond `own`, in order; nowhere for a quote of marks and spaces only.
 
-        Whole words are taken before parts of words, the exact wording before a like one. None where it is nowhere beyond
-        `own`, or only as a part of words there but whole before.
+        Whole words are taken before parts of words, the exact wording before a like one; parts of words only where the quote
+        is nowhere whole, not even before `own`.
         """
+        if not any(unicodedata.category(character)[0] in "LNS" for character in quote):
+            return []
         found = [self._exact(quote), self._alike(quote)]
         whole = [[place for place in places if self._is_whole(place)] for places in found]
         for places in whole if any(whole) else found:
             reaching = [place for place in places if place[1] > own]
             if reaching:
-                return next((place for place in reaching if place[0] >= after), reaching[0])
-        return None
+                return reaching
+        return []
+
+    def find(self, quote: str, *, own: int, after: int) -> Span | None:
+        """The first of `places` from `after` on, else the first of all; None where there is none."""
+        places = self.places(quote, own)
+        return next((place for place in places if place[0] >= after), places[0] if places else None)
 
     def holds(self, quote: str) -> bool:
         """Whether the quote is anywhere in the text, the lead included."""
-        return self.find(quote, own=0, after=0) is not None
+        return bool(self.places(quote, 0))
 
     def _exact(self, quote: str) -> list[Span]:
         wanted = quote.strip()

@@ -81,9 +81,17 @@ def test_a_broken_claim_may_become_skipped() -> None:
 
 def test_repeated_claims_are_counted_once_for_each_repetition_by_the_answer() -> None:
     one = take(draft("A dog. A dog. A cat."), [claim("A dog"), claim("A dog"), claim("a cat", question="Why?")])
+    assert len(one.faults()) == 1
     found = take(one, [claim("A dog"), claim("a cat")]).finish()
     assert len(found.claims) == 2
     assert found.duplicates == 1
+    assert found.skipped == ()
+
+
+def test_a_sentence_written_again_need_not_be_listed_again() -> None:
+    one = take(draft("A dog. A cosy place! A dog. A dog. A cosy place!"), [claim("A dog.")], [skip("a cosy place")])
+    assert one.faults() == []
+    assert len(one.finish().skipped) == 2
 
 
 def test_sentences_without_a_word_about_them_are_asked_about_and_then_unread() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,7 +34,7 @@ def found(text: str, quote: str, own: int = 0, after: int = 0) -> str | None:
         ("a carpet and a car", "car", "car"),
         ("A cat.", "a dog", None),
         ("A cat.", "", None),
-        ("A cat.", " . ", "."),
+        ("A cat.", " . ", None),
         ("", "a", None),
     ],
 )
@@ -75,5 +77,5 @@ def test_what_is_found_reads_like_the_quote(text: str, quote: str, own: int, aft
 @given(text=TEXTS, ends=st.tuples(st.integers(0, 120), st.integers(0, 120)))
 def test_every_stretch_of_a_text_is_found_in_it(text: str, ends: tuple[int, int]) -> None:
     stretch = text[min(ends) : max(ends)]
-    if stretch.strip():
+    if any(unicodedata.category(character)[0] in "LNS" for character in stretch):
         assert found(text, stretch) == stretch.strip()
