@@ -46,7 +46,7 @@ class Ready:
 
     `check` raises an RlaifvError while the backend cannot answer; `lost` says why it never will again ("" while it may), which
     ends the service, for its supervisor to start it anew. `drain` ends calls that would not end by themselves when the service
-    stops; `close` frees what it holds.
+    stops; `close` frees what it holds. `fixed` says that what is loaded stays until the end (a policy exchanges its weights).
     """
 
     register: Callable[[grpc.aio.Server], None]
@@ -54,6 +54,7 @@ class Ready:
     lost: Callable[[], str] = str
     drain: Callable[[], Awaitable[None]] = _nothing
     close: Callable[[], Awaitable[None]] = _nothing
+    fixed: bool = False
 
 
 class ServiceServer:
@@ -179,7 +180,8 @@ async def serve(
             loading.cancel()
             return
         backend = await loading
-        _keep_for_good()
+        if backend.fixed:
+            _keep_for_good()
         await server.open(backend)
         log.info("serving", grpc_port=server.port, metrics_port=server.metrics_port)
         going = asyncio.ensure_future(server.gone())
@@ -198,7 +200,8 @@ def _keep_for_good() -> None:
     """Take what is loaded out of the garbage collector's rounds.
 
     Libraries, vocabularies and a model are millions of objects; one full round over them stops the process for about a second,
-    and a burst of calls allocates enough to start several.
+    and a burst of calls allocates enough to start several. What is kept and lies on a circle of references is never freed, so
+    this is not for models that are exchanged.
     """
     gc.collect()
     gc.freeze()

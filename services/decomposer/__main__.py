@@ -47,6 +47,7 @@ async def load(settings: DecomposerSettings, server: ServiceServer, registry: Co
         register=lambda grpc_server: add_DecomposerServiceServicer_to_server(servicer, grpc_server),
         check=backend.check,
         close=backend.close,
+        fixed=True,
     )
 
 

@@ -61,6 +61,7 @@ async def load(settings: LabelerSettings, server: ServiceServer, registry: Colle
         register=lambda grpc_server: add_LabelerServiceServicer_to_server(servicer, grpc_server),
         check=backend.check,
         close=close,
+        fixed=True,
     )
 
 
