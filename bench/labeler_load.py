@@ -209,7 +209,7 @@ def main() -> int:
     if arguments.json:
         sys.stdout.write(json.dumps(_record(report), indent=2) + "\n")
     else:
-        console = Console()
+        console = Console() if sys.stdout.isatty() else Console(width=110)
         console.print(_waves_table(report))
         console.print(_probes_table(report))
     return 0 if report.good else 1
