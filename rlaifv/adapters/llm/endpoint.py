@@ -79,7 +79,7 @@ class Endpoint:
         except TimeoutError as exc:
             raise Unavailable(f"{self._where} did not list its models within {_CHECK_S:g} s") from exc
         except openai.OpenAIError as exc:
-            raise self._failure(exc).error from exc
+            raise failure(exc, self._where, self._options.timeout_s).error from exc
         served = _models(raw.text)
         if self._options.model not in served:
             listed = ", ".join(map(repr, served)) or "no model"
@@ -142,19 +142,14 @@ class Endpoint:
         except TimeoutError:
             outcome = out_of_time(self._where, self._options.timeout_s)
         except openai.OpenAIError as exc:
-            outcome = self._failure(exc)
+            outcome = failure(exc, self._where, self._options.timeout_s)
         else:
             self._metrics.request("ok")
             return content
         self._metrics.request(outcome.result)
+        if outcome.no_room:
+            raise NoRoom(outcome.error.message)
         return outcome
-
-    def _failure(self, exc: openai.OpenAIError) -> Failure:
-        try:
-            return failure(exc, self._where, self._options.timeout_s)
-        except NoRoom:
-            self._metrics.request("no_room")
-            raise
 
     def _request(self, messages: list[dict[str, str]]) -> dict[str, Any]:
         options = self._options

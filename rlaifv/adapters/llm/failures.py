@@ -34,12 +34,16 @@ class NoRoom(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """`error` is what a caller gets; `result` labels the metric; `pause_s` is what the endpoint asks to wait at least."""
+    """`error` is what a caller gets; `result` labels the metric; `pause_s` is what the endpoint asks to wait at least.
+
+    `no_room`: the request was too long for the model, so that parts of it may do.
+    """
 
     error: RlaifvError
     result: str
     again: bool = False
     pause_s: float = 0.0
+    no_room: bool = False
 
 
 def out_of_time(where: str, timeout_s: float) -> Failure:
@@ -49,7 +53,7 @@ def out_of_time(where: str, timeout_s: float) -> Failure:
 
 
 def failure(exc: openai.OpenAIError, where: str, timeout_s: float) -> Failure:
-    """The failure behind an exception of the client; raises NoRoom where the request was too long for the model."""
+    """The failure behind an exception of the client."""
     if isinstance(exc, openai.APIStatusError):
         return _refusal(exc, where)
     if isinstance(exc, openai.APITimeoutError) and not isinstance(exc.__cause__, httpx2.ConnectTimeout):
@@ -71,7 +75,7 @@ def _refusal(exc: openai.APIStatusError, where: str) -> Failure:
         pause_s = _pause_s(exc.response.headers)
         return Failure(error=Unavailable(answer), result="server_error", again=True, pause_s=pause_s)
     if code in (400, 413, 422) and (code == 413 or _NO_ROOM.search(said)):
-        raise NoRoom(answer) from exc
+        return Failure(error=BackendFailed(answer), result="no_room", no_room=True)
     if code in (401, 403):
         error = InvalidInput(f"{answer}: put a key that it takes into llm_api_key_file")
     elif code == 404:

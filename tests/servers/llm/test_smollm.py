@@ -30,7 +30,7 @@ from tests.serving import collected, serving
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(900), pytest.mark.asyncio(loop_scope="module")]
 
-REPLY_TOKENS = 200
+REPLY_TOKENS = 128
 TEXTS = [
     "There is a red car.",
     "Two dogs 🐕 sit on a café\u0301 table. It is not raining.",

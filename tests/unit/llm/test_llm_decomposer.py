@@ -261,7 +261,9 @@ async def test_a_server_that_comes_back_loses_nothing() -> None:
         await at.decomposer.check()
 
 
-@pytest.mark.parametrize(("status", "error"), [(200, None), (429, None), (503, Unavailable), (401, InvalidInput)])
+@pytest.mark.parametrize(
+    ("status", "error"), [(200, None), (429, None), (503, Unavailable), (401, InvalidInput), (413, BackendFailed)]
+)
 async def test_health_is_what_the_list_of_models_says(status: int, error: type[RlaifvError] | None) -> None:
     async with world(by_sentence) as at:
         at.server.listing_status = status
