@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import importlib.util
 import os
 import shutil
@@ -56,13 +57,15 @@ def _bundled(package: Path, folder: Path) -> Installation:
     stub = package / "tritonserver" / "python_backend_stubs" / version / _STUB
     if not stub.is_file():
         raise NotFound(f"nvidia-pytriton has no stub for Python {version}: use one of its versions")
+    own_libraries = str(sysconfig.get_config_var("LIBDIR"))
+    _require_libpython(version, Path(own_libraries))
     backend = folder / "backends" / "python"
     backend.mkdir(parents=True)
     for file in (*(package / "tritonserver" / "backends" / "python").iterdir(), stub):
         (backend / file.name).symlink_to(file)
     paths = sysconfig.get_paths()
     # The stub embeds an interpreter: it must find this environment's libpython and packages, not the system's.
-    libraries = f"{sysconfig.get_config_var('LIBDIR')}:{package.parent / 'nvidia_pytriton.libs'}"
+    libraries = f"{own_libraries}:{package.parent / 'nvidia_pytriton.libs'}"
     packages = ":".join(dict.fromkeys((str(_SOURCES), paths["purelib"], paths["platlib"])))
     return Installation(
         binary=package / "tritonserver" / "bin" / "tritonserver",
@@ -73,6 +76,15 @@ def _bundled(package: Path, folder: Path) -> Installation:
             "PATH": _joined(paths["scripts"], "PATH"),
         },
     )
+
+
+def _require_libpython(version: str, folder: Path) -> None:
+    """The stub links to it, and an interpreter that holds it itself does not bring it along."""
+    name = f"libpython{version}.so.1.0"
+    if not (folder / name).is_file() and ctypes.util.find_library(f"python{version}") is None:
+        raise NotFound(
+            f"there is no {name}, which Triton's Python backend needs: install the package libpython{version}"
+        )
 
 
 def _joined(first: str, variable: str) -> str:

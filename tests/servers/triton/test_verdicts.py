@@ -25,7 +25,7 @@ from rlaifv.core.images import Image
 from rlaifv.ports.services import Questions
 from services.labeler.settings import LabelerSettings
 from tests.servers.triton.launched import Launched, in_own_loop
-from tests.serving import collected, serving
+from tests.serving import collected, eventually, serving
 from tests.tiny_llava import picture
 
 pytestmark = pytest.mark.servers
@@ -54,7 +54,7 @@ def stronger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
 @pytest.fixture
 async def bare(triton: Launched) -> AsyncIterator[TritonLabeler]:
     """The adapter alone, without a service around it."""
-    labeler = TritonLabeler(triton.target, options=TritonOptions(patience_s=2))
+    labeler = TritonLabeler(triton.target, options=TritonOptions(patience_s=2, max_in_flight=128))
     yield labeler
     await labeler.close()
 
@@ -216,21 +216,23 @@ async def test_concurrent_clients_are_batched_and_each_gets_its_own(
 
 
 async def test_what_is_cancelled_is_not_computed(bare: TritonLabeler, client: Any) -> None:
+    """One or two may have been under way already; without a look at who still waits it would be all of them."""
+
     async def ask(n: int, questions: int) -> None:
         image = Image.of(picture((n, 100, 100)))
-        await collected(
-            bare.ask([Questions(id="a", image=image, questions=tuple(f"Is it {k}?" for k in range(questions)))])
-        )
+        asked = tuple(f"Is it {k}?" for k in range(questions))
+        await collected(bare.ask([Questions(id="a", image=image, questions=asked)]))
 
     before = await statistics(client)
-    busy = [asyncio.create_task(ask(n, 200)) for n in range(8)]
-    await asyncio.sleep(0.2)
-    unwanted = [asyncio.create_task(ask(n, 1)) for n in range(100, 140)]
-    await asyncio.sleep(0.1)
+    busy = [asyncio.create_task(ask(n, 250)) for n in range(60)]
+    await eventually(lambda: bare.activity().batches > 0)  # the first answer: all the others are in Triton by now
+    unwanted = [asyncio.create_task(ask(n, 1)) for n in range(100, 130)]
+    await asyncio.sleep(0.3)
+    assert not all(task.done() for task in busy)
     for task in unwanted:
         task.cancel()
     await asyncio.gather(*unwanted, return_exceptions=True)
     await asyncio.gather(*busy)
-    answered, _, failed = (now - then for now, then in zip(await statistics(client), before, strict=True))
-    assert answered == 8, "of the unwanted ones none"
-    assert 0 < failed <= 40
+    await bare.check()  # whatever was queued before this probe has had its turn
+    computed = (await statistics(client))[0] - before[0] - len(busy) - 1
+    assert 0 <= computed < 15

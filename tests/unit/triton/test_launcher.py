@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import importlib.util
 import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -86,6 +88,31 @@ def test_a_machine_without_triton_is_told_what_to_do(tmp_path: Path, monkeypatch
     server.write_text("#!/bin/sh\n")
     server.chmod(0o755)
     assert find_tritonserver(tmp_path).binary == server
+
+
+def test_the_bundled_server_gets_this_interpreters_stub_libraries_and_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    package, libraries = tmp_path / "site" / "pytriton", tmp_path / "lib"
+    stub = package / "tritonserver" / "python_backend_stubs" / version / "triton_python_backend_stub"
+    backend = package / "tritonserver" / "backends" / "python" / "libtriton_python.so"
+    for file in (stub, backend, package / "__init__.py", libraries / f"libpython{version}.so.1.0"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.setattr(sysconfig, "get_config_var", lambda name: str(libraries))
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/elsewhere")
+    found = find_tritonserver(tmp_path)
+    assert found.binary == package / "tritonserver" / "bin" / "tritonserver"
+    assert found.environment["LD_LIBRARY_PATH"] == f"{libraries}:{package.parent}/nvidia_pytriton.libs:/elsewhere"
+    assert sysconfig.get_paths()["purelib"] in found.environment["PYTHONPATH"].split(":")
+    (folder,) = [Path(argument.removeprefix("--backend-directory=")) for argument in found.arguments]
+    assert {path.resolve() for path in (folder / "python").iterdir()} == {stub, backend}
+    (libraries / f"libpython{version}.so.1.0").unlink()
+    monkeypatch.setattr(ctypes.util, "find_library", lambda name: None)
+    with pytest.raises(NotFound, match=f"install the package libpython{version}"):
+        find_tritonserver(tmp_path)
 
 
 def test_the_repository_is_the_one_beside_the_sources_unless_named(tmp_path: Path) -> None:
