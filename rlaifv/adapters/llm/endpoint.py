@@ -45,6 +45,7 @@ class Endpoint:
         self._where = f"the LLM endpoint at {options.url}"
         self._places = asyncio.Semaphore(options.max_in_flight)
         self._waiting = self._in_flight = self._done = 0
+        self._trouble_since: float | None = None
         self._client = openai.AsyncOpenAI(
             base_url=options.url,
             api_key=options.api_key or "none",
@@ -115,15 +116,21 @@ class Endpoint:
         await self._client.close()
 
     async def _patiently(self, messages: list[dict[str, str]]) -> str:
-        until = monotonic() + self._options.patience_s
-        pause_s = _FIRST_PAUSE_S
+        begin, pause_s = monotonic(), _FIRST_PAUSE_S
         while True:
             outcome = await self._once(messages)
             if not isinstance(outcome, Failure):
+                self._trouble_since = None
                 return outcome
+            if not outcome.again:
+                raise outcome.error
+            if self._trouble_since is None:
+                self._trouble_since = monotonic()
+            # Patience is spent by all together: whoever comes late to an endpoint that is long away asks once.
+            until = min(begin, self._trouble_since) + self._options.patience_s
             # Jitter, so that requests that failed together do not all come back together.
             wait_s = max(outcome.pause_s, pause_s * random.uniform(0.5, 1.0))
-            if not outcome.again or monotonic() + wait_s > until:
+            if monotonic() + wait_s > until:
                 raise outcome.error
             await asyncio.sleep(wait_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)

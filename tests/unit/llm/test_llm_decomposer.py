@@ -271,6 +271,19 @@ async def test_health_is_what_the_list_of_models_says(status: int, error: type[R
             await at.decomposer.check()
 
 
+async def test_patience_is_spent_once_and_not_by_one_answer_after_the_other() -> None:
+    async with world(by_sentence, endpoint={"patience_s": 1.5, "max_in_flight": 1}) as at:
+        await at.server.stop()
+        begin = perf_counter()
+        found = await collected(at.decomposer.decompose([Answer(id=str(n), text=f"Dog {n}.") for n in range(20)]))
+        assert all(isinstance(outcome.error, Unavailable) for outcome in found.values())
+        assert perf_counter() - begin < 10
+        await at.server.start()
+        assert len((await at.divide("There is a dog.")).claims) == 1
+        at.server.model = in_turn(Said(status=503), Said(status=503), reply([claim("A cat")]))
+        assert len((await at.divide("A cat.")).claims) == 1, "patience begins anew"
+
+
 async def test_equal_texts_are_asked_once_and_then_remembered() -> None:
     async with world(lambda task: replace(by_sentence(task), delay_s=0.05)) as at:
         answers = [Answer(id=str(n), text="There is a dog.", prompt=f"{n % 2}") for n in range(10)]
