@@ -24,7 +24,7 @@ from rlaifv.adapters.vllm.engine_process import begins_engine_processes
 from rlaifv.adapters.vllm.metrics import Meter
 from rlaifv.adapters.vllm.options import VllmOptions
 from rlaifv.adapters.vllm.prompts import ReadPrompt
-from rlaifv.adapters.vllm.starting import engine_arguments
+from rlaifv.adapters.vllm.starting import engine_config
 from rlaifv.core.candidates import FinishReason, Sampling
 from rlaifv.core.errors import BackendFailed, InvalidInput, Unavailable
 
@@ -60,7 +60,6 @@ class Engine:
         self._numbers = itertools.count()
         self._adapters = itertools.count(1)
         self._stamp = "default"
-        self.context_tokens = int(llm.model_config.max_model_len)
         adapters = llm.vllm_config.lora_config
         self.max_lora_rank = int(adapters.max_lora_rank) if adapters else 0
 
@@ -70,10 +69,10 @@ class Engine:
 
         Raises InvalidInput where vLLM cannot serve it.
         """
-        arguments, meter = engine_arguments(folder, options), Meter()
+        meter = Meter()
         try:
             with begins_engine_processes():
-                llm = AsyncLLMEngine.from_engine_args(arguments, stat_loggers=[meter])
+                llm = AsyncLLMEngine.from_vllm_config(engine_config(folder, options), stat_loggers=[meter])
         except _START_ERRORS as exc:
             raise InvalidInput.field("model", str(folder), f"vLLM cannot serve it: {_reason(exc)}") from exc
         return cls(llm, meter)
@@ -101,12 +100,9 @@ class Engine:
 
     async def _draw(self, request: Request) -> Sampled | None:
         """None where the engine's process had dropped the picture from its cache, which the next try fills again."""
+        self._refuse_long(len(request.prompt.ids), "without its image")
         given = await rendered(self._llm.renderer, self._llm.model_config, request.prompt, request.base)
-        size = len(given["prompt_token_ids"])
-        if size >= self.context_tokens:
-            raise InvalidInput(
-                f"prompt has {size} tokens with its image, the model takes under {self.context_tokens}: shorten it"
-            )
+        self._refuse_long(len(given["prompt_token_ids"]), "with its image")
         parameters = self._parameters(request)
         name = str(next(self._numbers))
         outputs = [output async for output in self._llm.generate(given, parameters, name, lora_request=request.adapter)]
@@ -116,6 +112,11 @@ class Engine:
         if {span.version for span in answer.weight_versions} != {self._stamp}:
             raise BackendFailed("the weights changed while an answer was drawn")
         return _sampled(answer)
+
+    def _refuse_long(self, size: int, what: str) -> None:
+        limit = self._llm.model_config.max_model_len
+        if size >= limit:
+            raise InvalidInput(f"prompt has {size} tokens {what}, the model takes under {limit}: shorten it")
 
     def _parameters(self, request: Request) -> SamplingParams:
         sampling = request.sampling

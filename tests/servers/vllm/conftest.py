@@ -29,7 +29,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return save_tiny_llava(folder / "one", seed=1, hidden=WIDTH), save_tiny_llava(folder / "two", seed=2, hidden=WIDTH)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def service(checkpoints: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmService]:
     with running(tmp_path_factory.mktemp("service"), checkpoints[0]) as started:
         yield started

@@ -13,10 +13,10 @@ from vllm.renderers import renderer_from_config
 
 from rlaifv.adapters.huggingface.chat import ChatFormat, PreparedImage
 from rlaifv.adapters.images import ImageSources, decode
+from rlaifv.adapters.vllm import starting
 from rlaifv.adapters.vllm.engine import Engine, Request, rendered
 from rlaifv.adapters.vllm.options import VllmOptions
 from rlaifv.adapters.vllm.prompts import PromptReader
-from rlaifv.adapters.vllm.starting import engine_arguments
 from rlaifv.core.candidates import Sampling
 from rlaifv.core.images import Image
 from tests.families import FAMILIES
@@ -44,7 +44,7 @@ def floats(inputs: dict[str, Any]) -> list[Tensor]:
 
 
 def test_ids_and_pixels_are_those_of_all_other_services(folder: Path) -> None:
-    config = engine_arguments(folder, OPTIONS).create_engine_config()
+    config = starting._arguments(folder, OPTIONS).create_engine_config()
     renderer = renderer_from_config(config)
     reader = PromptReader(folder, ImageSources())
     for image in PICTURES:

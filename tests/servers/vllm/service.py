@@ -27,7 +27,8 @@ class VllmService:
     def __init__(self, folder: Path, model: Path, **settings: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._settings = SMALL | {"model": str(model), "health_interval_s": "0.2"} | settings
+        self.model = str(model)
+        self._settings = SMALL | {"model": self.model, "health_interval_s": "0.2"} | settings
         self._process: subprocess.Popen[bytes] | None = None
         self._ports: dict[str, int] = {"grpc": 0, "metrics": 0}
 
@@ -78,13 +79,6 @@ class VllmService:
         self._process.terminate()
         return self._process.wait(30)
 
-    def children(self) -> list[int]:
-        """Process ids of the engine."""
-        listed = subprocess.run(
-            ["ps", "--ppid", str(self.pid), "-o", "pid="], capture_output=True, text=True, check=False
-        )
-        return [int(line) for line in listed.stdout.split()]
-
     def metrics(self) -> dict[str, float]:
         """The samples on its metrics port by name with labels."""
         with urlopen(f"http://127.0.0.1:{self._ports['metrics']}/metrics") as answer:
@@ -108,6 +102,13 @@ class VllmService:
             except grpc.RpcError:
                 return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def engines_of(pid: int) -> list[int]:
+    """The engine processes that a service's process started, from whichever of its threads."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    children = [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    return [child for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 @contextmanager

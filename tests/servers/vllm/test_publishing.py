@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -62,6 +62,13 @@ def save_random_adapter(base: Path, folder: Path, seed: int) -> Path:
                 weight.copy_(torch.randn(weight.shape, generator=generator) * 0.3)
     save_adapter(model, base, folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def service(checkpoints: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmService]:
+    """Not the one that other tests used before."""
+    with running(tmp_path_factory.mktemp("service"), checkpoints[0]) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
