@@ -5,12 +5,13 @@ image processor, chat template and weight names as the hub's checkpoints of that
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 import rlaifv.adapters.huggingface  # noqa: F401 - makes torchvision importable, before anything imports transformers
 from tests.families.gemma import save_gemma3
-from tests.families.idefics import save_idefics3
+from tests.families.idefics import save_idefics3, save_smolvlm
 from tests.families.internvl import save_internvl
 from tests.families.llava import save_llava, save_llava_next
 from tests.families.qwen import save_qwen2_5_vl, save_qwen3_vl
@@ -25,3 +26,7 @@ FAMILIES: Final[dict[str, Callable[[Path, int], Path]]] = {
     "gemma3": save_gemma3,
 }
 """By name: writes a model folder (folder, seed) and returns it. Under a second each."""
+
+if find_spec("num2words"):
+    # Without that package SmolVLM's processor raises, and loading says so.
+    FAMILIES["smolvlm"] = save_smolvlm

@@ -1,11 +1,22 @@
-"""Idefics3 (and SmolVLM, which is the same with other names): a picture as rows and columns of tiles, then as a whole."""
+"""Idefics3 and SmolVLM: a picture as rows and columns of tiles, then as a whole."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from transformers import Idefics3Config, Idefics3ForConditionalGeneration, Idefics3Processor
+from transformers import (
+    Idefics3Config,
+    Idefics3ForConditionalGeneration,
+    Idefics3Processor,
+    PreTrainedTokenizerFast,
+    SmolVLMConfig,
+    SmolVLMForConditionalGeneration,
+    SmolVLMProcessor,
+)
 from transformers.models.idefics3.image_processing_idefics3 import Idefics3ImageProcessor
+from transformers.models.smolvlm.image_processing_smolvlm import SmolVLMImageProcessor
+from transformers.models.smolvlm.video_processing_smolvlm import SmolVLMVideoProcessor
 
 from tests.families.tokenizers import byte_level
 from tests.families.weights import randomise, save
@@ -50,8 +61,41 @@ def save_idefics3(folder: Path, seed: int = 0) -> Path:
         chat_template=TEMPLATE,
     )
     end = tokenizer.convert_tokens_to_ids("<end_of_utterance>")
-    config = Idefics3Config(
-        vision_config={
+    config = Idefics3Config(**_sizes(tokenizer))
+    model = randomise(Idefics3ForConditionalGeneration(config), seed)
+    return save(folder, model, processor, end)
+
+
+def save_smolvlm(folder: Path, seed: int = 0) -> Path:
+    """SmolVLM2-2.2B-Instruct in small; its processor wants the package num2words."""
+    tokenizer = byte_level(
+        SPECIAL,
+        bos_token="<|im_start|>",
+        eos_token="<end_of_utterance>",
+        pad_token="<|im_end|>",
+        extra_special_tokens={
+            "image_token": "<image>",
+            "fake_image_token": "<fake_token_around_image>",
+            "global_image_token": "<global-img>",
+            "end_of_utterance_token": "<end_of_utterance>",
+        },
+        chat_template=TEMPLATE,
+    )
+    sizes = {"size": {"longest_edge": 2 * _SIDE}, "max_image_size": {"longest_edge": _SIDE}}
+    processor = SmolVLMProcessor(
+        image_processor=SmolVLMImageProcessor(**sizes, do_image_splitting=True),
+        tokenizer=tokenizer,
+        video_processor=SmolVLMVideoProcessor(**sizes, fps=1, num_frames=4),
+        image_seq_len=(_SIDE // _PATCH // 2) ** 2,
+        chat_template=TEMPLATE,
+    )
+    model = randomise(SmolVLMForConditionalGeneration(SmolVLMConfig(**_sizes(tokenizer))), seed)
+    return save(folder, model, processor, tokenizer.eos_token_id)
+
+
+def _sizes(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    return {
+        "vision_config": {
             "hidden_size": 32,
             "intermediate_size": 64,
             "num_hidden_layers": 2,
@@ -59,7 +103,7 @@ def save_idefics3(folder: Path, seed: int = 0) -> Path:
             "image_size": _SIDE,
             "patch_size": _PATCH,
         },
-        text_config={
+        "text_config": {
             "model_type": "llama",
             "vocab_size": len(tokenizer),
             "hidden_size": 64,
@@ -72,10 +116,8 @@ def save_idefics3(folder: Path, seed: int = 0) -> Path:
             "eos_token_id": tokenizer.eos_token_id,
             "pad_token_id": tokenizer.pad_token_id,
         },
-        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
-        pad_token_id=tokenizer.pad_token_id,
-        scale_factor=2,
-        tie_word_embeddings=False,
-    )
-    model = randomise(Idefics3ForConditionalGeneration(config), seed)
-    return save(folder, model, processor, end)
+        "image_token_id": tokenizer.convert_tokens_to_ids("<image>"),
+        "pad_token_id": tokenizer.pad_token_id,
+        "scale_factor": 2,
+        "tie_word_embeddings": False,
+    }

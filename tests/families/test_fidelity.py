@@ -148,6 +148,7 @@ def test_answers_end_as_the_template_ends_them(loaded: LoadedModel, family: str)
         "llava": "</s>",
         "llava_next": "</s>",
         "idefics3": "<end_of_utterance>",
+        "smolvlm": "<end_of_utterance>",
         "gemma3": "<end_of_turn>",
     }
     assert loaded.chat.tokenizer.convert_ids_to_tokens(loaded.end_of_sequence) == ends.get(family, "<|im_end|>")

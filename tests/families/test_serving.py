@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -63,11 +64,18 @@ def test_greedy_answers_are_those_of_generate(candidates: dict[str, tuple[Candid
 def test_log_probabilities_are_those_of_the_plain_forward(
     candidates: dict[str, tuple[Candidate, ...]], plain: Plain
 ) -> None:
+    compared = 0
     for name, data in PICTURES.items():
         for candidate in candidates[name]:
+            # Random weights draw the image token too; transformers' forward would then ask for a second picture.
+            ids = tuple(
+                itertools.takewhile(lambda token: token != plain.model.config.image_token_id, candidate.token_ids)
+            )
             with torch.no_grad():
-                stated = plain.answer_logprobs(data, TEXT, candidate.token_ids)
-            assert torch.tensor(candidate.token_logprobs) == pytest.approx(stated, abs=1e-4), name
+                stated = plain.answer_logprobs(data, TEXT, ids)
+            assert torch.tensor(candidate.token_logprobs[: len(ids)]) == pytest.approx(stated, abs=1e-4), name
+            compared += len(ids)
+    assert compared > 200
 
 
 def test_verdicts_are_those_of_whole_prompts(verdicts: dict[str, tuple[Verdict, ...]], plain: Plain) -> None:
