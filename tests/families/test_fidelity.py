@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from transformers import AutoImageProcessor
 
 from rlaifv.adapters.huggingface.labeler import HuggingFaceLabeler
 from rlaifv.adapters.huggingface.loading import LoadedModel, load_model, load_processor
 from rlaifv.adapters.huggingface.policy import HuggingFacePolicy
 from rlaifv.adapters.huggingface.training_data import EncodedPair, PairData
 from rlaifv.adapters.huggingface.training_model import TrainingModel
+from rlaifv.adapters.huggingface.vision import FeatureCache, VisionEncoder
 from rlaifv.adapters.images import decode
 from rlaifv.core.candidates import Prompt, Sampling
 from rlaifv.core.checkpoints import Checkpoint
@@ -154,6 +157,17 @@ def test_answers_end_as_the_template_ends_them(loaded: LoadedModel, family: str)
     assert loaded.chat.tokenizer.convert_ids_to_tokens(loaded.end_of_sequence) == ends.get(family, "<|im_end|>")
 
 
+def test_what_a_picture_weighs(loaded: LoadedModel, family: str) -> None:
+    """As docs/models.md says: tokens x width x 4 bytes in fp32, Qwen3-VL once more for each depth."""
+    prepared = loaded.chat.prepare(decode(PICTURES["large"]))
+    tokens = prepared.placeholders.count(loaded.model.config.image_token_id)
+    cache: FeatureCache[int] = FeatureCache(1 << 30)
+    with torch.inference_mode():
+        cache.put(("weights", "picture"), 0, VisionEncoder(loaded.model).encode(prepared))
+    depths = {"qwen3_vl": 3}.get(family, 1)
+    assert 0 <= cache.bytes - tokens * 64 * 4 * depths <= 32
+
+
 @pytest.fixture(scope="module")
 def loaded(checkpoint: Checkpoint) -> LoadedModel:
     return load_model(checkpoint)
@@ -161,16 +175,16 @@ def loaded(checkpoint: Checkpoint) -> LoadedModel:
 
 def test_a_folder_decides_the_pixels_not_the_name_it_gives_its_processor(made: dict[str, Path], tmp_path: Path) -> None:
     """Hub files name the image processor with and without "Fast", transformers 5 also with "Pil"."""
-    stated = None
-    for number, name in enumerate(["CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil"]):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        for path in made["llava"].iterdir():
-            (folder / path.name).write_bytes(path.read_bytes())
+    picture = decode(PICTURES["large"])
+    found = []
+    for name in ("CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil"):
+        folder = Path(shutil.copytree(made["llava"], tmp_path / name))
         path = folder / "processor_config.json"
         config = json.loads(path.read_text())
         config["image_processor"]["image_processor_type"] = name
         path.write_text(json.dumps(config))
-        found = load_processor(folder).image_processor(images=[decode(PICTURES["large"])], return_tensors="pt")
-        stated = found["pixel_values"] if stated is None else stated
-        assert torch.equal(found["pixel_values"], stated)
+        found.append(load_processor(folder).image_processor(images=[picture], return_tensors="pt")["pixel_values"])
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+    other = AutoImageProcessor.from_pretrained(made["llava"], backend="pil")(images=[picture], return_tensors="pt")
+    assert not torch.equal(other["pixel_values"], found[0])
