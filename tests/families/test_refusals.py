@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -79,6 +80,24 @@ def test_a_prefix_model_is_refused(tmp_path: Path) -> None:
 @pytest.fixture
 def llava(made: dict[str, Path]) -> LoadedModel:
     return load_model(checkpoint_at(made["llava"]))
+
+
+def test_a_template_that_writes_text_before_the_picture(made: dict[str, Path], tmp_path: Path) -> None:
+    """Questions could not share the picture then."""
+    folder = Path(shutil.copytree(made["llava"], tmp_path / "llava"))
+    (folder / "chat_template.jinja").write_text(
+        "{% for m in messages %}{% for p in m['content'] | reverse %}{{ p['text'] if 'text' in p else '<image>' }}"
+        "{% endfor %}{% endfor %}"
+    )
+    with pytest.raises(InvalidInput, match="puts text before the image"):
+        HuggingFacePolicy.open(checkpoint_at(folder))
+
+
+def test_a_template_without_a_picture(made: dict[str, Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(made["llava"], tmp_path / "llava"))
+    (folder / "chat_template.jinja").write_text("{% for m in messages %}{{ m['content'][-1]['text'] }}{% endfor %}")
+    with pytest.raises(InvalidInput, match="writes 0 image tokens"):
+        load_model(checkpoint_at(folder))
 
 
 def test_other_memory_than_keys_and_values(llava: LoadedModel) -> None:
