@@ -1,26 +1,34 @@
-"""What reaches vLLM's models, seen from inside: run by test_fidelity.py with the Python that has vLLM."""
+"""What reaches vLLM's models, seen from inside: run by test_inside.py with the Python that has vLLM."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from vllm.renderers import renderer_from_config
 
 from rlaifv.adapters.huggingface.chat import ChatFormat, PreparedImage
 from rlaifv.adapters.images import ImageSources, decode
-from rlaifv.adapters.vllm import starting
+from rlaifv.adapters.vllm import publishing, starting
 from rlaifv.adapters.vllm.engine import Engine, Request, rendered
 from rlaifv.adapters.vllm.options import VllmOptions
+from rlaifv.adapters.vllm.policy import VllmPolicy
 from rlaifv.adapters.vllm.prompts import PromptReader
-from rlaifv.core.candidates import Sampling
+from rlaifv.core.candidates import Candidate, Prompt, Sampling
+from rlaifv.core.checkpoints import Checkpoint
+from rlaifv.core.errors import BackendFailed, Unavailable
 from rlaifv.core.images import Image
+from rlaifv.ports.services import Generation
 from tests.families import FAMILIES
 from tests.serving import picture
+from tests.tiny_llava import save_tiny_llava
 
 OPTIONS = VllmOptions(kv_cache_bytes=64 * 2**20)
 PICTURES = [picture("red"), picture("blue", (90, 30)), picture("green", (31, 117))]
@@ -94,3 +102,61 @@ def test_the_vision_tower_is_given_the_same_pixels_bit_for_bit(tmp_path: Path) -
 
     for found, image in zip(asyncio.run(pixels()), PICTURES, strict=True):
         assert torch.equal(found, prepared(reader.chat, image)[0].inputs["pixel_values"])
+
+
+def unloadable(start: Path, folder: Path, how: str) -> Path:
+    """A folder at which vLLM's own loading fails."""
+    shutil.copytree(start, folder)
+    weights = folder / "model.safetensors"
+    if how == "truncated":
+        weights.write_bytes(weights.read_bytes()[:-1000])
+    elif how == "empty":
+        weights.unlink()
+    else:
+        name = "language_model.model.layers.1.mlp.down_proj.weight"
+        tensors = {key: tensor.clone() for key, tensor in load_file(weights).items()}
+        tensors[name] = torch.zeros(7, 7)
+        save_file(tensors, weights, metadata={"format": "pt"})
+    return folder
+
+
+def test_a_load_that_fails_in_vllm_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With our own checks off, so that the fault gets as far as vLLM. Where the old weights do not load again, all is lost."""
+    start = save_tiny_llava(tmp_path / "start", seed=1, hidden=64)
+    after = save_tiny_llava(tmp_path / "after", seed=2, hidden=64)
+    monkeypatch.setattr(publishing, "check_exchange", lambda served, folder: None)
+    monkeypatch.setattr(publishing, "check_numbers", lambda folder: None)
+    monkeypatch.setattr(publishing, "verified_folder", lambda checkpoint: Path(checkpoint.uri))
+    item = Generation(
+        prompt=Prompt(id="p", image=PICTURES[0], text=TEXT), seeds=(1, 2), sampling=Sampling(max_new_tokens=6)
+    )
+
+    async def answers(policy: VllmPolicy) -> tuple[Candidate, ...]:
+        (outcome,) = [outcome async for outcome in policy.generate([item])]
+        return outcome.unwrap()
+
+    async def load(policy: VllmPolicy, folder: Path) -> None:
+        await policy.load(Checkpoint(uri=str(folder), digest=hashlib.sha256(str(folder).encode()).hexdigest()))
+
+    async def story() -> None:
+        policy = await asyncio.to_thread(VllmPolicy.open, Checkpoint(uri=str(start), digest=""), OPTIONS)
+        before = await answers(policy)
+        for how in ("truncated", "empty"):
+            with pytest.raises(BackendFailed, match="vLLM: "):
+                await load(policy, unloadable(start, tmp_path / how, how))
+            assert await answers(policy) == before
+            await policy.check()
+        await load(policy, after)
+        other = await answers(policy)
+        assert [c.text for c in other] != [c.text for c in before]
+        # After a wrong shape vLLM 0.32 fails at every later load, that of the old weights too.
+        with pytest.raises(BackendFailed):
+            await load(policy, unloadable(start, tmp_path / "shape", "shape"))
+        assert policy.lost()
+        with pytest.raises(Unavailable, match="must be restarted"):
+            await policy.check()
+        with pytest.raises(Unavailable):
+            await answers(policy)
+        await policy.close()
+
+    asyncio.run(story())

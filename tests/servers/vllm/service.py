@@ -108,7 +108,12 @@ def engines_of(pid: int) -> list[int]:
     """The engine processes that a service's process started, from whichever of its threads."""
     tasks = Path(f"/proc/{pid}/task").iterdir()
     children = [int(child) for task in tasks for child in (task / "children").read_text().split()]
-    return [child for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return [child for child in children if b"EngineCore" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def alive(pid: int) -> bool:
+    """Whether the process is there."""
+    return Path(f"/proc/{pid}").exists()
 
 
 @contextmanager

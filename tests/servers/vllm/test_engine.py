@@ -15,9 +15,9 @@ from safetensors.torch import load_file, save_file
 from rlaifv.adapters.remote.policy import RemotePolicy
 from rlaifv.core.candidates import FinishReason, Prompt, Sampling
 from rlaifv.core.checkpoints import Checkpoint
-from rlaifv.core.errors import DataLoss, InvalidInput, Overloaded
+from rlaifv.core.errors import BackendFailed, DataLoss, InvalidInput, Overloaded
 from rlaifv.ports.services import Generation
-from tests.servers.vllm.service import VllmService, engines_of, running
+from tests.servers.vllm.service import VllmService, alive, engines_of, running
 from tests.serving import collected, eventually, picture
 
 pytestmark = pytest.mark.servers
@@ -91,6 +91,8 @@ def spoilt(start: Path, folder: Path, how: str) -> Path:
     name = "language_model.model.layers.0.mlp.up_proj.weight"
     if how == "numbers":
         tensors[name][0, 0] = torch.nan
+    elif how == "overflow":
+        tensors[name] *= 1e38
     elif how == "missing":
         del tensors[name]
     elif how == "shape":
@@ -117,6 +119,7 @@ def spoilt(start: Path, folder: Path, how: str) -> Path:
     ("how", "error", "message"),
     [
         ("numbers", DataLoss, "NaN or infinity"),
+        ("overflow", BackendFailed, "a log-probability that is no number"),
         ("missing", InvalidInput, "lack language_model.model.layers.0.mlp.up_proj.weight"),
         ("shape", InvalidInput, "has the shape"),
         ("more", InvalidInput, "the served model does not"),
@@ -158,4 +161,4 @@ async def test_a_full_queue_is_said_and_everything_answered_and_ended_in_the_end
         await patient.close()
         (engine,) = engines_of(service.pid)
         assert service.terminate() == 0
-        assert not Path(f"/proc/{engine}").exists()
+        assert not alive(engine)

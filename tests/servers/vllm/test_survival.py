@@ -15,7 +15,7 @@ from rlaifv.adapters.remote.policy import RemotePolicy
 from rlaifv.core.candidates import Prompt, Sampling
 from rlaifv.core.checkpoints import Checkpoint
 from rlaifv.ports.services import Generation
-from tests.servers.vllm.service import PYTHON, SMALL, VllmService, engines_of
+from tests.servers.vllm.service import PYTHON, SMALL, VllmService, alive, engines_of
 from tests.serving import eventually, picture
 
 pytestmark = pytest.mark.servers
@@ -56,7 +56,7 @@ async def survive(local: LocalService, published: Path, folder: Path) -> None:
             os.kill(engine if victim == "engine" else service, signal.SIGKILL)
             await eventually(lambda: services.processes["policy"] != service, seconds=30)  # noqa: B023
             # An engine whose service was killed does not outlive it.
-            await eventually(lambda: not Path(f"/proc/{engine}").exists(), seconds=10)  # noqa: B023
+            await eventually(lambda: not alive(engine), seconds=10)  # noqa: B023
             found += [await anext(answers) for _ in range(5)]
         found += [outcome async for outcome in answers]
         assert {outcome.item_id: outcome.unwrap() for outcome in found} == undisturbed

@@ -1,4 +1,4 @@
-"""One pre-processing path: vLLM's models get the ids and the pixels that all other services compute."""
+"""What only vLLM's own process sees: ids and pixels are those of all other services, failed loads are taken back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if __name__ == "__main__":
 """
 
 
-def test_what_reaches_vllm_is_what_all_other_services_compute() -> None:
+def test_inside_vllm() -> None:
     done = subprocess.run(
         [str(PYTHON), "-c", _RUN], cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True
     )
