@@ -5,7 +5,6 @@ image processor, chat template and weight names as the hub's checkpoints of that
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -22,11 +21,8 @@ FAMILIES: Final[dict[str, Callable[[Path, int], Path]]] = {
     "qwen2_5_vl": save_qwen2_5_vl,
     "qwen3_vl": save_qwen3_vl,
     "idefics3": save_idefics3,
+    "smolvlm": save_smolvlm,
     "internvl": save_internvl,
     "gemma3": save_gemma3,
 }
 """By name: writes a model folder (folder, seed) and returns it. Under a second each."""
-
-if find_spec("num2words"):
-    # Without that package SmolVLM's processor raises, and loading says so.
-    FAMILIES["smolvlm"] = save_smolvlm

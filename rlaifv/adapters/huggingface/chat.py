@@ -184,7 +184,11 @@ class ChatFormat:
         try:
             return str(
                 self.processor.apply_chat_template(
-                    messages, add_generation_prompt=add_generation_prompt, tokenize=False
+                    messages,
+                    add_generation_prompt=add_generation_prompt,
+                    tokenize=False,
+                    # Of no effect without tokenizing; without any, SmolVLM's processor warns at every prompt.
+                    processor_kwargs={"return_tensors": "pt"},
                 )
             )
         except (ValueError, TypeError, KeyError, AttributeError, TemplateError) as exc:
