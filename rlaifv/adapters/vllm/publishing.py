@@ -101,10 +101,15 @@ class Publisher:
             if is_adapter(folder):
                 await self._take_adapter(folder, digest)
             else:
-                model = await asyncio.to_thread(self._checked, folder, digest)
-                async with self._slots.closed():
-                    await self._exchange(model)
+                await self._take_model(await asyncio.to_thread(self._model, folder, digest))
             log.info("policy_loaded", version=self.current.digest, base=self.current.base, before=before)
+
+    async def _take_model(self, model: Version) -> None:
+        if model.base == self.current.base:  # the adapter goes, the model stays
+            self._switch(model)
+            return
+        async with self._slots.closed():
+            await self._exchange(model)
 
     async def _take_adapter(self, folder: Path, digest: str) -> None:
         if not self._engine.max_lora_rank:
@@ -126,17 +131,17 @@ class Publisher:
             self._switch(await self._adapted(base, folder, digest, speaks))
 
     def _base(self, adapter: Path) -> Version:
-        """The model that an adapter goes on: the one that is loaded, or another that may take its place."""
+        """The model that an adapter goes on."""
         folder = adapter_base(adapter)
-        digest, current = model_digest(folder), self.current
+        return self._model(folder, model_digest(folder))
+
+    def _model(self, folder: Path, digest: str) -> Version:
+        """The model that is loaded, or another that may take its place; blocking, reads all its weights."""
+        current = self.current
         if digest == current.base:
             return Version(digest=digest, base=digest, folder=current.folder, reader=current.reader)
-        return self._checked(folder, digest)
-
-    def _checked(self, folder: Path, digest: str) -> Version:
-        """A model that may take the place of the loaded one; blocking, reads all its weights."""
-        reader = self.current.reader.like(folder)
-        check_exchange(self.current.folder, folder)
+        reader = current.reader.like(folder)
+        check_exchange(current.folder, folder)
         check_numbers(folder)
         return Version(digest=digest, base=digest, folder=folder, reader=reader)
 
@@ -199,7 +204,10 @@ class Publisher:
 
     async def _remove(self, version: Version) -> None:
         await version.idle.wait()
-        await self._engine.remove_adapter(version.adapter)
+        try:
+            await self._engine.remove_adapter(version.adapter)
+        except (BackendFailed, Unavailable) as error:
+            log.warning("adapter_not_removed", version=version.digest, error=error.message)
 
     async def _ask(self, version: Version) -> Sampled:
         return await self._engine.sample(version.request(prompt=version.reader.probe(), sampling=_PROBE, seed=0))

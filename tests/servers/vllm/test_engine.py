@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from rlaifv.adapters.remote.policy import RemotePolicy
 from rlaifv.core.candidates import FinishReason, Prompt, Sampling
 from rlaifv.core.checkpoints import Checkpoint
-from rlaifv.core.errors import BackendFailed, DataLoss, InvalidInput, Overloaded
+from rlaifv.core.errors import DataLoss, InvalidInput, Overloaded
 from rlaifv.ports.services import Generation
 from tests.servers.vllm.service import VllmService, alive, engines_of, running
 from tests.serving import collected, eventually, picture
@@ -42,6 +42,7 @@ async def test_ten_samples_share_one_prefill(service: VllmService, policy: Remot
     short = Sampling(temperature=1.0, max_new_tokens=2)
     await collected(policy.generate([generation("ten", tuple(range(10)), short)]))
     await eventually(lambda: tokens()[0] > queries)
+    await asyncio.sleep(0.5)  # each of the engine's steps reports by itself
     asked, cached = (now - before for now, before in zip(tokens(), (queries, hits), strict=True))
     size = asked / 10
     assert size > 2 * BLOCK
@@ -91,8 +92,6 @@ def spoilt(start: Path, folder: Path, how: str) -> Path:
     name = "language_model.model.layers.0.mlp.up_proj.weight"
     if how == "numbers":
         tensors[name][0, 0] = torch.nan
-    elif how == "overflow":
-        tensors[name] *= 1e38
     elif how == "missing":
         del tensors[name]
     elif how == "shape":
@@ -119,7 +118,6 @@ def spoilt(start: Path, folder: Path, how: str) -> Path:
     ("how", "error", "message"),
     [
         ("numbers", DataLoss, "NaN or infinity"),
-        ("overflow", BackendFailed, "a log-probability that is no number"),
         ("missing", InvalidInput, "lack language_model.model.layers.0.mlp.up_proj.weight"),
         ("shape", InvalidInput, "has the shape"),
         ("more", InvalidInput, "the served model does not"),
