@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from transformers import AutoImageProcessor
 
+from rlaifv.adapters.huggingface.chat import ChatFormat
 from rlaifv.adapters.huggingface.labeler import HuggingFaceLabeler
 from rlaifv.adapters.huggingface.loading import LoadedModel, load_model, load_processor
 from rlaifv.adapters.huggingface.policy import HuggingFacePolicy
@@ -144,6 +145,17 @@ def test_answers_come_back_and_hold_no_special_token(loaded: LoadedModel, pieces
     assert not set(ids) & set(chat.tokenizer.all_special_ids)
     said = chat.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
     assert said.replace("▁", " ").strip(" ") == answer.replace("▁", " ").strip(" ")
+
+
+@pytest.mark.parametrize("text", ["What?", "\n\nWhat?\n", "What is it?\n\n\nWhere?"])
+def test_line_breaks_that_are_tokens_of_their_own(made: dict[str, Path], text: str) -> None:
+    """Gemma's tokenizers never divide runs of line breaks; those around a picture are text all the same."""
+    processor = load_processor(made["gemma3"])
+    processor.tokenizer.add_tokens(["\n" * count for count in range(1, 5)])
+    chat, picture = ChatFormat(processor), decode(PICTURES["wide"])
+    rendered = chat.render(text)
+    stated = chat.process(picture, rendered)["input_ids"][0].tolist()
+    assert list(chat.prompt_ids(rendered, chat.prepare(picture))) == stated
 
 
 def test_answers_end_as_the_template_ends_them(loaded: LoadedModel, family: str) -> None:

@@ -221,6 +221,8 @@ def _special_strings(processor: Any) -> list[str]:
 
 
 def _added_strings(processor: Any) -> tuple[str, ...]:
-    """All strings that the tokenizer never divides, longest first."""
+    """All strings that the tokenizer never divides, longest first, but for white space (Gemma adds runs of line breaks): that
+    is text."""
     added = {str(token) for token in processor.tokenizer.added_tokens_decoder.values()}
-    return tuple(sorted({*added, *_special_strings(processor)} - {""}, key=lambda token: (-len(token), token)))
+    found = {token for token in (*added, *_special_strings(processor)) if token.strip()}
+    return tuple(sorted(found, key=lambda token: (-len(token), token)))
