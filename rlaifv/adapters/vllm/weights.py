@@ -25,6 +25,7 @@ _INCIDENTAL: Final = {"transformers_version", "dtype", "torch_dtype", "_name_or_
 _RESTART: Final = "; to serve it, start the service with it"
 _LAYER: Final = re.compile(r"\.(layers\.\d+\..+)$")
 _NOT_LANGUAGE: Final = re.compile(r"(^|\.)(vision\w*|visual|multi_modal_projector|connector|merger|mlp1)\.")
+_HEAD: Final = re.compile(r"(^|\.)lm_head\.weight$")
 _LORA: Final = re.compile(r"^base_model\.model\.(.+)\.lora_([AB])\.weight$")
 
 
@@ -49,6 +50,9 @@ def check_exchange(served: Path, folder: Path) -> None:
             "checkpoint.uri", str(folder), f"its configuration differs from the served one in {differing}{_RESTART}"
         )
     old, new = shapes(served), shapes(folder)
+    if after.get("tie_word_embeddings"):
+        # The head is the word embeddings, whether a file holds it once more or not.
+        old, new = ({name: shape for name, shape in found.items() if not _HEAD.search(name)} for found in (old, new))
     for name in sorted(old.keys() | new.keys()):
         if name not in new:
             raise InvalidInput.field("checkpoint.uri", str(folder), f"its weights lack {name}")
