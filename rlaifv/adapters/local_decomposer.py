@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 import structlog
 
+from rlaifv.adapters.each_outcome import each_outcome
 from rlaifv.core.decomposition import Decomposition
 from rlaifv.core.errors import BackendFailed, Overloaded, RlaifvError, Unavailable
 from rlaifv.core.outcomes import Outcome
@@ -54,15 +55,9 @@ class LocalDecomposer:
         self._rows = self._batches = 0
         self._closed = False
 
-    async def decompose(self, answers: Sequence[Answer]) -> AsyncIterator[Outcome[Decomposition]]:
-        tasks = [asyncio.create_task(self._outcome(answer)) for answer in answers]
-        try:
-            for task in asyncio.as_completed(tasks):
-                yield await task
-        finally:
-            for one in tasks:
-                one.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+    def decompose(self, answers: Sequence[Answer]) -> AsyncIterator[Outcome[Decomposition]]:
+        """See ports.services.Decomposer."""
+        return each_outcome(answers, self._outcome)
 
     async def version(self) -> str:
         """Name and version of what divides."""

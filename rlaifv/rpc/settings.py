@@ -23,12 +23,27 @@ Folders = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_split_folders)]
 """Folders, given in the environment as one text with ':' between them."""
 
 
-class ServiceSettings(BaseSettings):
-    """What every service can be told. A subclass adds its own fields and its `env_prefix`."""
+class StrictSettings(BaseSettings):
+    """Environment variables with a prefix, of which none may be misspelt. A subclass adds its fields and its `env_prefix`."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, protected_namespaces=()
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_names(cls, values: Any) -> Any:
+        """pydantic-settings ignores a misspelt variable; a silently default limit or model is worse than no start."""
+        prefix = cls.model_config.get("env_prefix", "")
+        known = {f"{prefix}{name}".upper() for name in cls.model_fields}
+        for name in sorted(os.environ):
+            if prefix and name.upper().startswith(prefix.upper()) and name.upper() not in known:
+                raise ValueError(f"{name} is no setting: {_remedy(name, known)}")
+        return values
+
+
+class ServiceSettings(StrictSettings):
+    """What every service can be told."""
 
     host: str = "127.0.0.1"
     """Address that gRPC and metrics listen on; 0.0.0.0 in a container."""
@@ -52,17 +67,6 @@ class ServiceSettings(BaseSettings):
     """Memory for requests that were read and not answered, over all streams, bytes; further items get RESOURCE_EXHAUSTED."""
     health_interval_s: float = Field(default=2.0, gt=0)
     """How often the backend is checked, seconds; a dead one turns health to NOT_SERVING."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_unknown_names(cls, values: Any) -> Any:
-        """pydantic-settings ignores a misspelt variable; a silently default limit or model is worse than no start."""
-        prefix = cls.model_config.get("env_prefix", "")
-        known = {f"{prefix}{name}".upper() for name in cls.model_fields}
-        for name in sorted(os.environ):
-            if prefix and name.upper().startswith(prefix.upper()) and name.upper() not in known:
-                raise ValueError(f"{name} is no setting: {_remedy(name, known)}")
-        return values
 
 
 def _remedy(name: str, known: set[str]) -> str:

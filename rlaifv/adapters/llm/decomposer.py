@@ -23,6 +23,7 @@ from typing import Self
 
 import structlog
 
+from rlaifv.adapters.each_outcome import each_outcome
 from rlaifv.adapters.llm.endpoint import Endpoint
 from rlaifv.adapters.llm.memory import Memory
 from rlaifv.adapters.llm.merging import merged
@@ -73,15 +74,9 @@ class LlmDecomposer:
             raise
         return decomposer
 
-    async def decompose(self, answers: Sequence[Answer]) -> AsyncIterator[Outcome[Decomposition]]:
-        tasks = [asyncio.create_task(self._outcome(answer)) for answer in answers]
-        try:
-            for task in asyncio.as_completed(tasks):
-                yield await task
-        finally:
-            for one in tasks:
-                one.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+    def decompose(self, answers: Sequence[Answer]) -> AsyncIterator[Outcome[Decomposition]]:
+        """See ports.services.Decomposer."""
+        return each_outcome(answers, self._outcome)
 
     async def version(self) -> str:
         """Of what the model divides; what the fallback divides is stamped with the fallback's."""

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import difflib
-import os
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from rlaifv.adapters.images import ImageLimits
 from rlaifv.core.checkpoints import Checkpoint
 from rlaifv.core.training import Precision
+from rlaifv.rpc.settings import StrictSettings
 
 _LIMITS: Final = ImageLimits()
 
 
-class TritonSettings(BaseSettings):
+class TritonSettings(StrictSettings):
     """Environment variables RLAIFV_TRITON_*. Those about the model may also be parameters in its config.pbtxt, which win."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="RLAIFV_TRITON_",
-        frozen=True,
-        extra="forbid",
-        use_attribute_docstrings=True,
-        validate_default=True,
-        protected_namespaces=(),
-    )
+    model_config = SettingsConfigDict(env_prefix="RLAIFV_TRITON_")
 
     model: str = ""
     """Folder of the Hugging Face model that answers."""
@@ -65,18 +57,6 @@ class TritonSettings(BaseSettings):
     """How often the launcher asks the model something, seconds; Triton itself goes on saying ready after its model died."""
     liveness_timeout_s: float = Field(default=120.0, gt=0)
     """How long the model may leave that question unanswered, seconds; then the server is killed. Longer than any batch takes."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_unknown_names(cls, values: Any) -> Any:
-        """As for our services: a misspelt variable is an error, not a default."""
-        prefix = str(cls.model_config["env_prefix"])
-        known = sorted(f"{prefix}{name}".upper() for name in cls.model_fields)
-        for name in sorted(os.environ):
-            if name.upper().startswith(prefix) and name.upper() not in known:
-                meant = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.0)[0]
-                raise ValueError(f"{name} is no setting: did you mean {meant}?")
-        return values
 
     @model_validator(mode="after")
     def _needs_a_model(self) -> TritonSettings:
