@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
-_OPTIONAL = {"torch", "transformers", "peft", "spacy", "dbos", "sqlalchemy", "pyarrow", "yaml", "jinja2", "matplotlib"}
+_OPTIONAL = {
+    "torch", "torchvision", "transformers", "peft", "spacy", "openai", "tritonclient", "dbos", "sqlalchemy", "pyarrow", "yaml",
+    "jinja2", "matplotlib",
+}  # fmt: skip
 """Top-level modules of the extras."""
 
 P = ParamSpec("P")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from rlaifv.cli.output import Json, emit, faults_reported, out
 
-_PARTS = ("torch", "transformers", "peft", "spacy", "dbos", "grpcio", "pyarrow", "matplotlib")
+_PARTS = (
+    "torch", "torchvision", "transformers", "peft", "spacy", "openai", "tritonclient", "dbos", "grpcio", "pyarrow", "matplotlib",
+)  # fmt: skip
 
 
 @faults_reported

@@ -20,6 +20,20 @@ S = TypeVar("S", bound=ServiceSettings)
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 
+_EXTRAS: Final = {
+    "torch": "hf",
+    "torchvision": "hf",
+    "transformers": "hf",
+    "peft": "hf",
+    "vllm": "vllm",
+    "tritonclient": "triton",
+    "spacy": "decomposer",
+    "openai": "llm",
+    "pyarrow": "trainer",
+    "dbos": "orchestrator",
+}
+"""The extra of this package that brings a module."""
+
 _SWITCH_S: Final = 0.0001
 """A model's thread holds the interpreter lock for as long at a time. The default, 5 ms, is what each turn of the event loop would
 wait for beside a busy model, and a burst of a thousand calls needs some thousand turns before a probe behind it is read."""
@@ -54,6 +68,14 @@ def run_service(
         asyncio.run(serve(settings))
     except RlaifvError as error:
         log.error("the service failed", error=error.message)
+        return FAILED
+    except ModuleNotFoundError as missing:
+        extra = _EXTRAS.get((missing.name or "").partition(".")[0])
+        if extra is None:
+            log.exception("the service failed unexpectedly")
+        else:
+            needed = f"this backend needs {missing.name}, which is not installed: pip install 'rlaifv[{extra}]'"
+            log.error("the service failed", error=needed)
         return FAILED
     except Exception:  # the top of the process: the traceback belongs in the log, as JSON like the rest
         log.exception("the service failed unexpectedly")
