@@ -32,10 +32,10 @@ def shard_count(context: RunContext) -> int:
     return -(-context.run.prompts_per_iteration // context.run.shard_prompts)
 
 
-def shard_prompt_ids(context: RunContext, iteration: int, shard: int) -> list[str]:
+def shard_prompt_ids(context: RunContext, iteration: int, shard: int) -> Sequence[str]:
     """The prompts of a shard, in their order; a pure function of the run file and the ids in the training set."""
     run = context.run
-    ids = iteration_prompts(context.prompts.train.ids, run.seed, iteration, run.prompts_per_iteration)
+    ids = iteration_prompts(context.prompts.order, iteration, run.prompts_per_iteration)
     return ids[shard * run.shard_prompts : (shard + 1) * run.shard_prompts]
 
 
@@ -50,8 +50,10 @@ async def collect_shard(context: RunContext, iteration: int, shard: int, start: 
             context.metrics.shards_in_flight.dec()
 
     entry = await context.once(iteration, f"shard:{shard}", make, needs=layout.shard(iteration, shard))
-    done = await asyncio.to_thread(context.ledger.count, context.name, iteration, "shard:")
-    await context.report(iteration, Stage.COLLECTING, done, shard_count(context))
+    # Counting takes the longer the more shards there are, so it is not done for each of them.
+    if context.report_due():
+        done = await asyncio.to_thread(context.ledger.count, context.name, iteration, "shard:")
+        await context.report(iteration, Stage.COLLECTING, done, shard_count(context))
     return entry
 
 

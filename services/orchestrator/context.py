@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from rlaifv.adapters.runs import layout
 from rlaifv.adapters.runs.ledger import Ledger
-from rlaifv.adapters.runs.prompt_sets import PromptSet, check_disjoint, iteration_prompts, read_prompt_set
+from rlaifv.adapters.runs.prompt_sets import PromptSet, check_disjoint, iteration_prompts, prompt_order, read_prompt_set
 from rlaifv.adapters.runs.records import Entry, Progress, Span
 from rlaifv.adapters.runs.run_file import RunFile
 from rlaifv.adapters.runs.summary import timeline_jsonl
@@ -36,11 +36,12 @@ class Ports:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPrompts:
-    """The run's three prompt sets, checked to be disjoint and large enough."""
+    """The run's three prompt sets, checked to be disjoint and large enough; `order` is that of the training prompts."""
 
     train: PromptSet
     validation: PromptSet
     evaluation: PromptSet | None
+    order: tuple[str, ...]
 
     @classmethod
     def read(cls, run: RunFile) -> RunPrompts:
@@ -53,8 +54,9 @@ class RunPrompts:
         if files.evaluation is not None:
             sets["evaluation"] = read_prompt_set(files.evaluation, "prompts.evaluation", with_truth=True)
         check_disjoint(sets)
-        iteration_prompts(sets["train"].ids, run.seed, run.iterations, run.prompts_per_iteration)
-        return cls(train=sets["train"], validation=sets["validation"], evaluation=sets.get("evaluation"))
+        order = prompt_order(sets["train"].ids, run.seed)
+        iteration_prompts(order, run.iterations, run.prompts_per_iteration)
+        return cls(train=sets["train"], validation=sets["validation"], evaluation=sets.get("evaluation"), order=order)
 
 
 class Stopwatch:
@@ -99,6 +101,7 @@ class RunContext:
     patience_s: float = 600.0
     keeper: PolicyKeeper = field(init=False)
     _reported_at: float = field(init=False, default=0.0)
+    _pinned: dict[str, str] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.keeper = PolicyKeeper(self.ports.policy, self.patience_s)
@@ -136,12 +139,15 @@ class RunContext:
         self, iteration: int, stage: str, done: int, total: int, figures: Mapping[str, float] | None = None
     ) -> None:
         """Tell those who watch; at most four times a second, the first and the last of a stage always."""
-        now = time.monotonic()
-        if 0 < done < total and now - self._reported_at < _REPORT_INTERVAL_S:
+        if 0 < done < total and not self.report_due():
             return
-        self._reported_at = now
+        self._reported_at = time.monotonic()
         progress = Progress(iteration=iteration, stage=stage, done=done, total=total, figures=dict(figures or {}))
         await asyncio.to_thread(self.ledger.set_progress, self.name, progress)
+
+    def report_due(self) -> bool:
+        """Whether a report now would be told, also if it is neither the first nor the last of its stage."""
+        return time.monotonic() - self._reported_at >= _REPORT_INTERVAL_S
 
     async def pin_version(self, what: str, versions: set[str]) -> None:
         """Hold the run to one version of the labeler and of the decomposer. Raises Conflict if it changed."""
@@ -149,8 +155,9 @@ class RunContext:
         async def make() -> Entry:
             return Entry(iteration=0, key=f"version:{what}", details={"version": min(versions)})
 
-        if versions:
+        if versions and versions != {self._pinned.get(what)}:
             pinned = (await self.once(0, f"version:{what}", make)).details["version"]
+            self._pinned[what] = pinned
             other = versions - {pinned}
             if other:
                 raise Conflict(

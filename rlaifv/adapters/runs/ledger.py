@@ -55,6 +55,7 @@ _entries = sa.Table(
     sa.Column("event", sa.Text),
     sa.Column("details", sa.Text, nullable=False),
 )
+_numbers = sa.Index("rlaifv_entries_by_number", _entries.c.run, _entries.c.number)
 _spans = sa.Table(
     "rlaifv_spans",
     _TABLES,
@@ -93,6 +94,7 @@ class Ledger:
         self._insert: Any = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
         with self._transaction() as connection:
             _TABLES.create_all(connection)
+            _numbers.create(connection, checkfirst=True)  # a ledger of an earlier version has the table without it
 
     def close(self) -> None:
         """Give all connections back."""
@@ -169,12 +171,12 @@ class Ledger:
     def record(self, run: str, entry: Entry) -> Entry:
         """Write the entry unless there is one under its key; gives the one that stays."""
         with self._transaction() as connection:
-            number = sa.select(sa.func.count()).select_from(_entries).where(_entries.c.run == run).scalar_subquery()
+            newest = sa.select(sa.func.max(_entries.c.number)).where(_entries.c.run == run).scalar_subquery()
             row = {
                 "run": run,
                 "iteration": entry.iteration,
                 "key": entry.key,
-                "number": number,
+                "number": sa.func.coalesce(newest + 1, 0),
                 "event": json.dumps(event_to_dict(entry.event)) if entry.event is not None else None,
                 "details": json.dumps(entry.details),
             }

@@ -86,20 +86,23 @@ def check_disjoint(sets: Mapping[str, PromptSet]) -> None:
             _check_apart(left, sets[left].digests.values(), right, sets[right].digests.values(), "image (SHA-256)")
 
 
-def iteration_prompts(ids: Iterable[str], run_seed: int, iteration: int, count: int) -> list[str]:
-    """The `count` prompt ids of iteration 1, 2 … : a seeded order cut in slices, so no prompt comes twice in a run.
+def prompt_order(ids: Iterable[str], run_seed: int) -> tuple[str, ...]:
+    """All ids in the order in which a run takes them: it depends on ids and seed, not on the order of the file."""
+    return tuple(sorted(ids, key=lambda prompt_id: (derive_seed(run_seed, "prompt order", prompt_id), prompt_id)))
 
-    The order depends on ids and seed, not on the order of the file. Raises InvalidInput if the file is too small.
+
+def iteration_prompts(order: Sequence[str], iteration: int, count: int) -> Sequence[str]:
+    """The `count` prompt ids of iteration 1, 2 …: the order cut in slices, so no prompt comes twice in a run.
+
+    Raises InvalidInput if there are too few.
     """
-    order = sorted(ids, key=lambda prompt_id: (derive_seed(run_seed, "prompt order", prompt_id), prompt_id))
-    chosen = order[(iteration - 1) * count : iteration * count]
-    if len(chosen) < count:
+    if iteration * count > len(order):
         raise InvalidInput.field(
             "prompts.train",
             len(order),
             f"iterations * prompts_per_iteration = {iteration * count} new prompts are needed",
         )
-    return chosen
+    return order[(iteration - 1) * count : iteration * count]
 
 
 def _check_apart(left: str, ours: Iterable[str], right: str, theirs: Iterable[str], what: str) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rlaifv.adapters.runs.prompt_sets import check_disjoint, iteration_prompts, read_prompt_set
+from rlaifv.adapters.runs.prompt_sets import check_disjoint, iteration_prompts, prompt_order, read_prompt_set
 from rlaifv.adapters.runs.reading import parse_run_file
 from rlaifv.core.errors import DataLoss, InvalidInput, NotFound
 from services.orchestrator.context import RunPrompts
@@ -113,10 +113,12 @@ def test_a_training_set_that_is_too_small_is_refused(tmp_path: Path) -> None:
 def test_slices_are_disjoint_seeded_and_free_of_the_files_order() -> None:
     ids = [f"p{number}" for number in range(50)]
     shuffled = random.Random(1).sample(ids, len(ids))
-    slices = [iteration_prompts(ids, 3, iteration, 10) for iteration in range(1, 6)]
+    order = prompt_order(ids, 3)
+    assert prompt_order(shuffled, 3) == order != prompt_order(ids, 4)
+    slices = [iteration_prompts(order, iteration, 10) for iteration in range(1, 6)]
     assert sorted(prompt_id for part in slices for prompt_id in part) == sorted(ids)
-    assert [iteration_prompts(shuffled, 3, iteration, 10) for iteration in range(1, 6)] == slices
-    assert iteration_prompts(ids, 4, 1, 10) != slices[0]
+    with pytest.raises(InvalidInput, match="60 new prompts are needed"):
+        iteration_prompts(order, 6, 10)
 
 
 def test_disjoint_sets_pass(tmp_path: Path) -> None:

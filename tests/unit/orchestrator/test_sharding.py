@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rlaifv.adapters.runs.prompt_sets import prompt_order
 from services.orchestrator.collecting import shard_count, shard_prompt_ids
 
 
@@ -17,8 +18,8 @@ from services.orchestrator.collecting import shard_count, shard_prompt_ids
 def test_every_prompt_is_in_exactly_one_shard(prompts: int, shard_prompts: int, iterations: int, seed: int) -> None:
     """Reference fault 7: nine rows on eight workers lost three workers, and the run went on without their rows."""
     ids = [f"p{number}" for number in range(prompts * iterations)]
-    run = SimpleNamespace(seed=seed, prompts_per_iteration=prompts, shard_prompts=shard_prompts)
-    context: Any = SimpleNamespace(run=run, prompts=SimpleNamespace(train=SimpleNamespace(ids=ids)))
+    run = SimpleNamespace(prompts_per_iteration=prompts, shard_prompts=shard_prompts)
+    context: Any = SimpleNamespace(run=run, prompts=SimpleNamespace(order=prompt_order(ids, seed)))
     shards = [
         shard_prompt_ids(context, iteration, shard)
         for iteration in range(1, iterations + 1)
