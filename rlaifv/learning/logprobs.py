@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
 from rlaifv.learning.sequences import SequenceBatch
@@ -45,5 +46,5 @@ def answer_logprobs(hidden: Tensor, batch: SequenceBatch, head: Head, chunk_toke
 
 
 def _logprobs(hidden: Tensor, targets: Tensor, head: Head) -> Tensor:
-    logits = head(hidden).float()
-    return logits.gather(-1, targets[:, None])[:, 0] - logits.logsumexp(-1)
+    # One pass over the logits each way, and nothing of their size is kept but the log-softmax.
+    return -cross_entropy(head(hidden).float(), targets, reduction="none")

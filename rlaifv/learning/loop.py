@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -27,7 +27,10 @@ _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopSettings:
-    """`examples` is the size of the data set. `batch_size` examples make one step, the last of an epoch may be smaller."""
+    """`examples` is the size of the data set. `batch_size` examples make one step, the last of an epoch may be smaller.
+
+    `groups` has the number of each example's group (its prompt): examples of a group stay together. Empty: each is its own.
+    """
 
     examples: int
     epochs: int
@@ -38,6 +41,7 @@ class LoopSettings:
     weight_decay: float
     max_grad_norm: float
     seed: int
+    groups: tuple[int, ...] = field(default=(), repr=False)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -71,12 +75,19 @@ class LoopState:
     tensors: dict[str, Tensor]
 
 
-@lru_cache(maxsize=4)
-def epoch_order(examples: int, seed: int, epoch: int) -> tuple[int, ...]:
-    """The order of example numbers in an epoch: a pure function of its arguments."""
-    order = list(range(examples))
-    random.Random(derive_seed(seed, "epoch", epoch)).shuffle(order)
-    return tuple(order)
+def epoch_order(groups: Sequence[int], seed: int, epoch: int) -> tuple[int, ...]:
+    """The order of example numbers in an epoch: a pure function of its arguments.
+
+    `groups` has the group of each example. Groups come in random order, the examples of one next to each other, in random order.
+    """
+    members: dict[int, list[int]] = {}
+    for example, group in enumerate(groups):
+        members.setdefault(group, []).append(example)
+    chance, order = random.Random(derive_seed(seed, "epoch", epoch)), list(members.values())
+    chance.shuffle(order)
+    for group_members in order:
+        chance.shuffle(group_members)
+    return tuple(chain.from_iterable(order))
 
 
 class TrainingLoop:
@@ -87,8 +98,13 @@ class TrainingLoop:
             raise InvalidInput("training: there is no trainable parameter")
         if settings.examples < 1:
             raise InvalidInput("training: there is no example to learn from")
+        if settings.groups and len(settings.groups) != settings.examples:
+            raise InvalidInput.field(
+                "groups", len(settings.groups), f"must name the group of all {settings.examples} examples"
+            )
         self.settings = settings
         self.step = 0
+        self._epoch: tuple[int, tuple[int, ...]] = (-1, ())
         self._objective = objective
         self._parameters = dict(parameters)
         self._optimizer = torch.optim.AdamW(_groups(self._parameters, settings.weight_decay), lr=0.0)
@@ -154,8 +170,10 @@ class TrainingLoop:
 
     def _examples_of(self, step: int) -> tuple[int, ...]:
         epoch, position = divmod(step, self.settings.steps_per_epoch)
-        order = epoch_order(self.settings.examples, self.settings.seed, epoch)
-        return order[position * self.settings.batch_size : (position + 1) * self.settings.batch_size]
+        if self._epoch[0] != epoch:
+            groups = self.settings.groups or range(self.settings.examples)
+            self._epoch = (epoch, epoch_order(groups, self.settings.seed, epoch))
+        return self._epoch[1][position * self.settings.batch_size : (position + 1) * self.settings.batch_size]
 
     def _backward(self, examples: Sequence[int], step_examples: int, micro: int) -> dict[str, float]:
         """Adds the gradient of (sum of losses / step_examples), so that the step's loss is the mean over all its examples."""

@@ -83,8 +83,9 @@ def seen_by_trainer(checkpoint: Checkpoint, hyper: Hyperparameters) -> list[list
         answers = [loaded.chat.answer_ids(rendered, answer) for answer in ("A cat.", "No.")]
         chosen, rejected = (join(prompt, answer, loaded.end_of_sequence) for answer in answers)
         data.pairs.append(EncodedPair(chosen=chosen, rejected=rejected, image=name))
+    model = TrainingModel(loaded, data, hyper)
     eye = Eye(loaded.model)
-    TrainingModel(loaded, data, hyper).reference(batch_size=1)
+    model.reference(batch_size=1)
     # Where the tower's output is kept, a second call for each picture gets it; that one does not look.
     return eye.calls[:: len(eye.calls) // len(PICTURES)]
 

@@ -19,8 +19,8 @@ from rlaifv.learning.sequences import TokenSequence, join
 
 log = structlog.get_logger(__name__)
 
-SEQUENCE_VERSION = "prompt+answer+eos/1"
-"""How sequences are built; part of the stamp on everything computed from them."""
+SEQUENCE_VERSION = "prompt+answer+eos/2"
+"""How sequences are built and read; part of the stamp on everything computed from them. 2: packed, every prompt once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +41,13 @@ class PairData:
     pairs: list[EncodedPair] = field(default_factory=list)
     images: dict[str, bytes] = field(default_factory=dict, repr=False)
     dropped: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def prompts(self) -> tuple[int, ...]:
+        """For each pair the number of its prompt (picture and question), from 0 in order of appearance."""
+        numbers: dict[tuple[str, tuple[int, ...]], int] = {}
+        keys = ((pair.image, pair.chosen.ids[: pair.chosen.answer_start]) for pair in self.pairs)
+        return tuple(numbers.setdefault(key, len(numbers)) for key in keys)
 
     def prepare(self, image: str) -> PreparedImage:
         """The picture through the model's processor."""

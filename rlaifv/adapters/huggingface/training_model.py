@@ -21,30 +21,53 @@ from rlaifv.adapters.huggingface.decoder import head_logits
 from rlaifv.adapters.huggingface.export import save_model
 from rlaifv.adapters.huggingface.loading import LoadedModel
 from rlaifv.adapters.huggingface.lora import save_adapter, with_adapters
+from rlaifv.adapters.huggingface.packed_reading import PackReader
+from rlaifv.adapters.huggingface.probe import prove_training
 from rlaifv.adapters.huggingface.training_data import PairData
 from rlaifv.adapters.huggingface.training_vision import TrainingVision, vision_tower
 from rlaifv.adapters.huggingface.vision import token_kinds
 from rlaifv.core.errors import InvalidInput
 from rlaifv.core.training import Hyperparameters, Precision
-from rlaifv.learning.logprobs import answer_logprobs
+from rlaifv.learning.logprobs import answer_logprobs, token_logprobs
 from rlaifv.learning.objectives import PairLogprobs
+from rlaifv.learning.packing import grow, packs
 from rlaifv.learning.sequences import TokenSequence, collate
 
 log = structlog.get_logger(__name__)
+
+_LOGIT_BYTES = 1 << 26
+"""Logits that exist at once; beyond them they are computed again in the backward pass."""
+
+_REFERENCE_PAIRS = 1024
+"""Pairs whose prompts are put together when nothing is kept for a backward pass."""
 
 
 class TrainingModel:
     """Scores pairs with gradients; `parameters` are the weights that learn, by name."""
 
     def __init__(
-        self, loaded: LoadedModel, data: PairData, hyperparameters: Hyperparameters, feature_bytes: int = 1 << 30
+        self,
+        loaded: LoadedModel,
+        data: PairData,
+        hyperparameters: Hyperparameters,
+        feature_bytes: int = 1 << 30,
+        pack_tokens: int = 8192,
+        padding_reason: str | None = None,
     ) -> None:
-        """`loaded` must be in fp32. Raises InvalidInput for LoRA with a learning vision tower."""
+        """`loaded` must be in fp32. At most `pack_tokens` tokens go through the model at once, if one answer is no longer.
+
+        `padding_reason` is what `probe.prove_training` said of the model, None to ask it now. Raises InvalidInput for LoRA with a
+        learning vision tower, and what the proof raises.
+        """
         lora, train_vision = hyperparameters.lora, hyperparameters.train_vision
         if lora is not None and train_vision:
             raise InvalidInput.field(
                 "training.train_vision", True, "does not go with LoRA: adapters are for the language model"
             )
+        if padding_reason is None:
+            padding_reason = prove_training(loaded)
+        self._packs = None if padding_reason else PackReader(loaded.model)
+        self._pack_tokens = pack_tokens
         self._loaded = loaded
         self._data = data
         self._precision = hyperparameters.precision
@@ -77,20 +100,26 @@ class TrainingModel:
         """Summed answer log-probabilities of the pairs with these numbers, fp32, with gradients unless disabled around."""
         encoded = [self._data.pairs[number] for number in pairs]
         sequences = [pair.chosen for pair in encoded] + [pair.rejected for pair in encoded]
-        sums = self._logprobs(sequences, [pair.image for pair in encoded] * 2)
+        images = [pair.image for pair in encoded] * 2
+        sums = self._padded(sequences, images) if self._packs is None else self._packed(self._packs, sequences, images)
         return PairLogprobs(chosen=sums[: len(pairs)], rejected=sums[len(pairs) :])
 
     def reference(self, batch_size: int) -> PairLogprobs:
-        """Log-probabilities of all pairs under the present weights without dropout; call it before the first step."""
+        """Log-probabilities of all pairs under the present weights without dropout; call it before the first step.
+
+        `batch_size` pairs are padded to one batch where the model's sequences cannot be packed.
+        """
         self.eval()
-        parts = []
+        prompts = self._data.prompts
+        order = sorted(range(len(prompts)), key=prompts.__getitem__)
+        size = batch_size if self._packs is None else _REFERENCE_PAIRS
+        chosen, rejected = torch.empty(len(order)), torch.empty(len(order))
         with torch.no_grad():
-            for start in range(0, len(self._data.pairs), batch_size):
-                parts.append(self.score(range(start, min(start + batch_size, len(self._data.pairs)))))
-        return PairLogprobs(
-            chosen=torch.cat([part.chosen for part in parts]).cpu(),
-            rejected=torch.cat([part.rejected for part in parts]).cpu(),
-        )
+            for start in range(0, len(order), size):
+                numbers = order[start : start + size]
+                found = self.score(numbers)
+                chosen[numbers], rejected[numbers] = found.chosen.cpu(), found.rejected.cpu()
+        return PairLogprobs(chosen=chosen, rejected=rejected)
 
     @property
     def stored_bytes(self) -> int:
@@ -115,7 +144,21 @@ class TrainingModel:
             model = self._peft.merge_and_unload()
         save_model(model, self._loaded.folder, target, self._loaded.stored_dtype)
 
-    def _logprobs(self, sequences: Sequence[TokenSequence], images: Sequence[str]) -> Tensor:
+    def _packed(self, packs_of: PackReader, sequences: Sequence[TokenSequence], images: Sequence[str]) -> Tensor:
+        """Summed log-probability of each answer, every prompt read once and equal answers to it once."""
+        device = self._model.device
+        forest = grow(sequences, images)
+        sums = torch.zeros(len(forest), device=device)
+        for pack in packs(forest, self._pack_tokens):
+            with self._autocast():
+                hidden = packs_of.hidden(pack, self._vision.arguments([str(tree.key) for tree in pack.trees]))
+                predicting = hidden[pack.predictors.to(device)]
+                flat = token_logprobs(predicting, pack.targets.to(device), self._head, self._chunk_tokens)
+            sums = sums.index_add(0, pack.owners.to(device), flat)
+        return sums[torch.tensor(forest.branches, device=device)]
+
+    def _padded(self, sequences: Sequence[TokenSequence], images: Sequence[str]) -> Tensor:
+        """Summed log-probability of each answer, each sequence read by itself in one padded batch."""
         device = self._model.device
         batch = collate(sequences, pad=self._loaded.end_of_sequence)
         with self._autocast():
@@ -126,7 +169,12 @@ class TrainingModel:
                 **token_kinds(self._model, batch.ids.to(device)),
                 **self._vision.arguments(images),
             )
-            return answer_logprobs(output.last_hidden_state, batch, self._head)
+            return answer_logprobs(output.last_hidden_state, batch, self._head, self._chunk_tokens)
+
+    @property
+    def _chunk_tokens(self) -> int:
+        vocabulary: int = self._model.get_output_embeddings().weight.shape[0]
+        return max(1, _LOGIT_BYTES // (4 * vocabulary))
 
     def _head(self, hidden: Tensor) -> Tensor:
         return head_logits(self._model, self._model.get_output_embeddings(), hidden)

@@ -15,7 +15,7 @@ from rlaifv.adapters.huggingface.checkpoint import checkpoint_at
 from rlaifv.adapters.huggingface.decoder import context_tokens
 from rlaifv.adapters.huggingface.job_folder import JobFolder, free_bytes
 from rlaifv.adapters.huggingface.loading import LoadedModel, load_model
-from rlaifv.adapters.huggingface.probe import prove_batch
+from rlaifv.adapters.huggingface.probe import prove_training
 from rlaifv.adapters.huggingface.training_data import SEQUENCE_VERSION, PairData, load_pairs
 from rlaifv.adapters.huggingface.training_model import TrainingModel
 from rlaifv.core.checkpoints import Checkpoint
@@ -44,14 +44,17 @@ _METRICS = (
 class TrainerOptions:
     """How jobs run. A state is saved every `save_every_steps` steps and at least every `save_every_s` seconds.
 
-    `feature_bytes` bounds the picture features kept in memory; `free` tells the bytes left on a folder's file system.
-    `threads` is torch's number of CPU threads (None: as torch finds); a resume has the same bits only with the same number.
+    At most `pack_tokens` tokens go through the model at once, unless one prompt with one answer has more; where a model's
+    sequences cannot be packed, reference log-probabilities take `reference_batch_size` pairs at once. `feature_bytes` bounds the
+    picture features kept in memory; `free` tells the bytes left on a folder's file system. `threads` is torch's number of CPU
+    threads (None: as torch finds). A resume has the same bits only with the same threads and `pack_tokens`.
     """
 
     device: str = "cpu"
     threads: int | None = None
     save_every_steps: int = 50
     save_every_s: float = 300.0
+    pack_tokens: int = 8192
     reference_batch_size: int = 4
     feature_bytes: int = 1 << 30
     free: Callable[[Path], int] = free_bytes
@@ -99,14 +102,16 @@ class _Run:
     def __init__(self, job: TrainingJob, options: TrainerOptions, folder: JobFolder) -> None:
         hyper = job.hyperparameters
         loaded = load_model(job.policy, Precision.FP32, options.device)
-        prove_batch(loaded)
+        padding_reason = prove_training(loaded)
+        log.info("training_layout", job=job.id, layout="padded" if padding_reason else "packed", reason=padding_reason)
         limit = min(hyper.max_tokens, context_tokens(loaded.model))
         data = load_pairs(Path(job.pairs_uri.removeprefix("file://")), job.pairs_digest, loaded, limit)
         self._options = options
         self._folder = folder
         self._dropped = dict(data.dropped)
-        self._model = TrainingModel(loaded, data, hyper, options.feature_bytes)
-        reference = self._reference(_stamp(job, loaded, data, limit))
+        self._note = padding_reason and f"sequences are padded: {padding_reason}"
+        self._model = TrainingModel(loaded, data, hyper, options.feature_bytes, options.pack_tokens, padding_reason)
+        reference = self._reference(_stamp(job, loaded, data, limit, padding_reason))
         objective = DpoObjective(
             score=self._model.score, reference=reference, beta=hyper.beta, sft_weight=hyper.sft_weight
         )
@@ -123,6 +128,7 @@ class _Run:
                 weight_decay=hyper.weight_decay,
                 max_grad_norm=hyper.max_grad_norm,
                 seed=hyper.seed,
+                groups=data.prompts,
             ),
         )
         state = folder.newest_state()
@@ -144,6 +150,7 @@ class _Run:
         self._model.train()
         progress = TrainingProgress(
             phase=TrainingPhase.TRAINING,
+            message=self._note,
             step=self.loop.step,
             total_steps=self.loop.settings.total_steps,
             dropped=self._dropped,
@@ -183,12 +190,13 @@ class _Run:
         return checkpoint
 
 
-def _stamp(job: TrainingJob, loaded: LoadedModel, data: PairData, limit: int) -> dict[str, Any]:
+def _stamp(job: TrainingJob, loaded: LoadedModel, data: PairData, limit: int, padding_reason: str) -> dict[str, Any]:
     """All that reference log-probabilities depend on; the chat template is part of the model's digest."""
     return {
         "model_digest": loaded.digest,
         "data_digest": data.digest,
         "sequence_version": SEQUENCE_VERSION,
+        "layout": "padded" if padding_reason else "packed",
         "max_tokens": limit,
         "precision": str(job.hyperparameters.precision),
         "pairs": len(data.pairs),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain, pairwise
+from itertools import chain, groupby, pairwise
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn import Dropout, Linear
 
 from rlaifv.core.errors import BackendFailed, InvalidInput
@@ -58,9 +60,30 @@ def weights(objective: Regression) -> list[list[float]]:
 
 
 def test_order_is_a_function_of_seed_and_epoch() -> None:
-    assert epoch_order(50, 1, 0) == epoch_order(50, 1, 0)
-    assert len({epoch_order(50, seed, epoch) for seed in (1, 2) for epoch in (0, 1)}) == 4
-    assert sorted(epoch_order(50, 1, 0)) == list(range(50))
+    alone = range(50)
+    assert epoch_order(alone, 1, 0) == epoch_order(alone, 1, 0)
+    assert len({epoch_order(alone, seed, epoch) for seed in (1, 2) for epoch in (0, 1)}) == 4
+    assert sorted(epoch_order(alone, 1, 0)) == list(alone)
+
+
+@given(groups=st.lists(st.integers(0, 8), max_size=30), seed=st.integers(0, 5))
+def test_a_groups_examples_stay_together(groups: list[int], seed: int) -> None:
+    order = epoch_order(groups, seed, 0)
+    assert sorted(order) == list(range(len(groups)))
+    runs = [group for group, _ in groupby(groups[example] for example in order)]
+    assert len(runs) == len(set(groups))
+
+
+def test_groups_and_their_examples_are_shuffled() -> None:
+    groups = [0] * 10 + [1] * 10 + [2] * 10
+    orders = [epoch_order(groups, 3, epoch) for epoch in range(12)]
+    assert len({tuple(dict.fromkeys(groups[example] for example in order)) for order in orders}) > 2
+    assert len({tuple(example for example in order if example < 10) for order in orders}) == 12
+
+
+def test_groups_of_some_examples_only_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="groups = 2: must name the group of all 10 examples"):
+        loop_over(Regression(), groups=(0, 1))
 
 
 def test_every_example_once_an_epoch_and_the_last_step_may_be_smaller() -> None:

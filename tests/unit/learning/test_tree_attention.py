@@ -1,0 +1,96 @@
+"""Tree attention against torch's own with a dense mask: results and gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from rlaifv.learning.packing import Pack, grow, lay_out
+from rlaifv.learning.sequences import join
+from rlaifv.learning.tree_attention import dense_mask, tree_attention
+
+WIDTH, SCALE = 8, 0.3
+
+
+def pack(*trees: tuple[int, tuple[int, ...]]) -> Pack:
+    """By tree: tokens of the prompt, and tokens of each branch in the pack."""
+    sequences, keys = [], []
+    for number, (prompt, branches) in enumerate(trees):
+        for branch, tokens in enumerate(branches):
+            sequences.append(join([1] * prompt, [branch + 3] * tokens, 2))
+            keys.append(number)
+    return lay_out(grow(sequences, keys).trees)
+
+
+def states(tokens: int, heads: int, kv_heads: int, dtype: torch.dtype = torch.float32) -> list[Tensor]:
+    """Query, key, value, laid out in memory as projections give them, and the gradient of the result."""
+    chance = torch.Generator().manual_seed(tokens)
+    return [
+        torch.randn(1, tokens, count, WIDTH, generator=chance).to(dtype).transpose(1, 2)
+        for count in (heads, kv_heads, kv_heads, heads)
+    ]
+
+
+def dense(query: Tensor, key: Tensor, value: Tensor, made: Pack) -> Tensor:
+    return scaled_dot_product_attention(
+        query, key, value, attn_mask=dense_mask(*made.lineage), scale=SCALE, enable_gqa=True
+    )
+
+
+def compare(made: Pack, heads: int, kv_heads: int, dtype: torch.dtype, within: float) -> None:
+    *states_in, gradient = states(made.tokens, heads, kv_heads, dtype)
+    exact = [state.float().detach().requires_grad_() for state in states_in]
+    mine = [state.detach().requires_grad_() for state in states_in]
+    stated, found = dense(*exact, made), tree_attention(*mine, made.spans, SCALE)
+    assert found.dtype == dtype
+    torch.testing.assert_close(found.float(), stated, rtol=within, atol=within)
+    stated.backward(gradient.float())
+    found.backward(gradient)
+    for one, other in zip(mine, exact, strict=True):
+        assert one.grad is not None
+        assert other.grad is not None
+        torch.testing.assert_close(one.grad.float(), other.grad, rtol=within, atol=within)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    trees=st.lists(
+        st.tuples(st.integers(1, 40), st.lists(st.integers(0, 20), min_size=1, max_size=5)), max_size=4
+    ).filter(bool),
+    heads=st.sampled_from([(2, 2), (4, 2), (6, 2), (4, 1)]),
+)
+def test_results_and_gradients_are_those_of_a_dense_mask(
+    trees: list[tuple[int, list[int]]], heads: tuple[int, int]
+) -> None:
+    compare(pack(*((prompt, tuple(branches)) for prompt, branches in trees)), *heads, torch.float32, 2e-5)
+
+
+def test_prompts_of_more_than_one_block_of_the_kernel() -> None:
+    compare(pack((900, (70, 30)), (5, (600, 1))), 2, 1, torch.float32, 2e-5)
+
+
+def test_bf16_rounds_as_much_as_it_must() -> None:
+    compare(pack((70, (20, 30, 0)), (33, (40,))), 4, 2, torch.bfloat16, 5e-2)
+
+
+@pytest.mark.parametrize("scale", [1.0, 80.0])
+def test_scores_far_apart_stay_finite(scale: float) -> None:
+    """One part of a branch's softmax may outweigh the other by any factor."""
+    made = pack((9, (7, 5)))
+    query, key, value, _ = states(made.tokens, 2, 2)
+    key[:, :, 9:] *= scale
+    found = tree_attention(query, key, value, made.spans, SCALE)
+    torch.testing.assert_close(found, dense(query, key, value, made), rtol=1e-4, atol=1e-4)
+
+
+def test_a_gradient_that_is_one_number_spread_out() -> None:
+    made = pack((9, (7, 5)))
+    query, key, value, _ = states(made.tokens, 2, 2)
+    mine, other = query.detach().requires_grad_(), query.detach().requires_grad_()
+    tree_attention(mine, key, value, made.spans, SCALE).sum().backward()
+    dense(other, key, value, made).sum().backward()
+    torch.testing.assert_close(mine.grad, other.grad, rtol=1e-5, atol=1e-5)
