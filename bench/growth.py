@@ -1,0 +1,223 @@
+"""Time, memory and rows of a whole iteration at 1, 10 and 100 times the prompts: `python -m bench.growth`.
+
+The orchestrator is the real one (DBOS, ledger, Parquet shards, pairing, summary, somebody watching); policy, decomposer, labeler
+and trainer are scripted, in its process, and their processor time is taken off. Every size runs in a process of its own. Time a
+prompt is (run - run of one shard) / (prompts - prompts of one shard), so that what a run costs whatever its size is not in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.growth_run import Measured, Size
+from bench.machine import in_fresh_process
+from bench.postgres import INSTALL, binaries, throw_away_postgres
+from bench.results import Comparison, add_arguments, conclude
+
+CANDIDATE_LIMIT_MS = 2.0
+CLAIM_LIMIT_MS = 0.2
+_FACTORS = (1, 10, 100)
+_CLAIMS = (1, 9, 25)
+"""Claims an answer, for what one more of them costs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marginal:
+    """What one more prompt costs, between a run of one shard and the run measured. Times in ms, memory in MiB in all."""
+
+    wall_ms: float
+    cpu_ms: float
+    overhead_ms: float
+    statements: float
+    rows: float
+    database_bytes: float
+    shard_bytes: float
+    pair_bytes: float
+    peak_mib: float
+
+
+def marginal(one: Measured) -> Marginal:
+    """`overhead_ms` is wall clock without the processor time of the scripted services."""
+    fixed, more = one.fixed, one.prompts - one.fixed["prompts"]
+    wall, own = one.wall_s - fixed["wall_s"], one.own_s - fixed["own_s"]
+    return Marginal(
+        wall_ms=1000 * wall / more,
+        cpu_ms=1000 * (one.cpu_s - fixed["cpu_s"]) / more,
+        overhead_ms=1000 * (wall - own) / more,
+        statements=(one.statements - fixed["statements"]) / more,
+        rows=(sum(one.rows.values()) - fixed["rows"]) / more,
+        database_bytes=(one.bytes["database"] - fixed["database"]) / more,
+        shard_bytes=one.bytes["shards"] / one.prompts,
+        pair_bytes=one.bytes["pairs"] / one.prompts,
+        peak_mib=one.peak_mib,
+    )
+
+
+def slope(points: Sequence[tuple[float, float]]) -> float:
+    """Of the straight line through the points with the least squares."""
+    return statistics.linear_regression(*zip(*points, strict=True)).slope
+
+
+def middle(found: Sequence[Measured]) -> Measured:
+    """The run with the median time; the lower of two."""
+    return sorted(found, key=lambda one: one.wall_s)[(len(found) - 1) // 2]
+
+
+@contextmanager
+def database(name: str) -> Iterator[str]:
+    """The URL to give to `Size`."""
+    programs = binaries()
+    assert name == "SQLite" or programs is not None, "asked for before"
+    with throw_away_postgres(programs) if name != "SQLite" and programs else nullcontext("") as url:
+        yield url
+
+
+def run(size: Size) -> Measured:
+    """In a process of its own."""
+    return Measured(**in_fresh_process("bench.growth_run", [json.dumps(asdict(size))]))
+
+
+def measure(size: Size, factors: Sequence[int], rounds: int) -> dict[int, Measured]:
+    """The median run of every factor; the small ones before and after the large ones, round after round."""
+    found: dict[int, list[Measured]] = {factor: [] for factor in factors}
+    for turn in range(rounds):
+        for factor in factors if turn % 2 == 0 else reversed(factors):
+            # The largest has thousands of repetitions inside.
+            if factor < max(factors) or turn == 0:
+                found[factor].append(run(replace(size, prompts=factor * size.prompts)))
+    return {factor: middle(runs) for factor, runs in found.items()}
+
+
+def claim_cost(size: Size) -> float:
+    """ms of overhead that one more claim costs a candidate."""
+    points = []
+    for claims in _CLAIMS:
+        per_prompt = marginal(run(replace(size, claims=claims))).overhead_ms
+        points.append((float(claims * size.candidates), per_prompt))
+    return slope(points)
+
+
+def compare(name: str, size: Size, arguments: argparse.Namespace) -> list[Comparison]:
+    """All records of one database."""
+    with database(name) as url:
+        size = replace(size, database=url)
+        found = measure(size, arguments.factors, arguments.rounds)
+        claim_ms = claim_cost(replace(size, prompts=10 * size.prompts))
+    show(name, found, size.candidates)
+    per_prompt = {factor: marginal(one) for factor, one in found.items()}
+    least, most = min(found), max(found)
+    small, large = per_prompt[least], per_prompt[most]
+    same: dict[str, Any] = {"dtype": "-", "threads": arguments.threads, "seed": arguments.seed}
+    equal = {factor: not one.wrong for factor, one in found.items()}
+    details = {f"{factor}x": asdict(per_prompt[factor]) | {"prompts": found[factor].prompts} for factor in found}
+    growth = Comparison(
+        name=f"growth, {most // least}x the prompts, {name}",
+        baseline=f"{found[least].prompts:,} prompts",
+        baseline_value=small.wall_ms,
+        ours_value=large.wall_ms,
+        unit="ms a prompt",
+        ratio=small.wall_ms / large.wall_ms,
+        equal=all(equal.values()),
+        max_abs_diff=0.0,
+        peak_mib_baseline=found[least].peak_mib,
+        peak_mib_ours=found[most].peak_mib,
+        details=details | {"cpu_ratio": small.cpu_ms / large.cpu_ms, "rows": found[most].rows},
+        **same,
+    )
+    candidate_ms = large.overhead_ms / size.candidates
+    candidate = Comparison(
+        name=f"orchestrator, a candidate with {size.claims} claims, {name}",
+        baseline=f"the limit of {CANDIDATE_LIMIT_MS:g} ms",
+        baseline_value=CANDIDATE_LIMIT_MS,
+        ours_value=candidate_ms,
+        unit="ms",
+        ratio=CANDIDATE_LIMIT_MS / candidate_ms,
+        equal=equal[most],
+        max_abs_diff=0.0,
+        details={"cpu_ms": large.cpu_ms / size.candidates, "prompts": found[most].prompts},
+        **same,
+    )
+    claim = Comparison(
+        name=f"orchestrator, one more claim, {name}",
+        baseline=f"the limit of {CLAIM_LIMIT_MS:g} ms",
+        baseline_value=CLAIM_LIMIT_MS,
+        ours_value=claim_ms,
+        unit="ms",
+        ratio=CLAIM_LIMIT_MS / claim_ms,
+        equal=all(equal.values()),
+        max_abs_diff=0.0,
+        details={"claims": list(_CLAIMS)},
+        **same,
+    )
+    return [growth, candidate, claim]
+
+
+def show(name: str, found: dict[int, Measured], candidates: int) -> None:
+    """All that was measured, one row a size; and what is wrong."""
+    console = Console() if sys.stdout.isatty() else Console(width=140)
+    table = Table(title=f"{name}: one iteration")
+    columns = ("prompts", "wall s", "CPU s", "ms a prompt", "CPU ms", "overhead ms a candidate", "peak MiB")
+    for column in (*columns, "statements", "rows", "DB kB", "Parquet kB"):
+        table.add_column(column, justify="right")
+    for one in found.values():
+        each = marginal(one)
+        figures = (one.wall_s, one.cpu_s, each.wall_ms, each.cpu_ms)
+        table.add_row(
+            f"{one.prompts:,}",
+            *(f"{figure:.2f}" for figure in figures),
+            f"{each.overhead_ms / candidates:.3f}",
+            f"{one.peak_mib:.0f}",
+            f"{each.statements:.2f}",
+            f"{each.rows:.2f}",
+            f"{each.database_bytes / 1000:.2f}",
+            f"{(each.shard_bytes + each.pair_bytes) / 1000:.1f}",
+        )
+    console.print(table)
+    for one in found.values():
+        for what in one.wrong[:5]:
+            console.print(f"[red]{one.prompts} prompts: {what}[/red]")
+
+
+def main() -> int:
+    """Measure and print; 1 if a run's result is not as the script has it."""
+    parser = argparse.ArgumentParser(description="Time and memory of the orchestrator as the prompts grow.")
+    add_arguments(parser, rounds=3)
+    parser.add_argument("--base", type=int, default=100, help="prompts at 1x")
+    parser.add_argument("--factors", type=int, nargs="+", default=_FACTORS, help="how many times the prompts")
+    parser.add_argument("--candidates", type=int, default=10, help="answers a prompt")
+    parser.add_argument("--claims", type=int, default=9, help="claims an answer")
+    parser.add_argument("--shard-prompts", type=int, default=8, help="prompts of a shard")
+    parser.add_argument("--shards-in-flight", type=int, default=2, help="shards at work at once")
+    parser.add_argument("--image-bytes", type=int, default=16_384, help="of every picture")
+    parser.add_argument("--databases", nargs="+", default=["SQLite", "Postgres"], choices=["SQLite", "Postgres"])
+    arguments = parser.parse_args()
+    size = Size(
+        prompts=arguments.base,
+        candidates=arguments.candidates,
+        claims=arguments.claims,
+        shard_prompts=arguments.shard_prompts,
+        shards_in_flight=arguments.shards_in_flight,
+        image_bytes=arguments.image_bytes,
+        seed=arguments.seed,
+    )
+    found: list[Comparison] = []
+    for name in arguments.databases:
+        if name == "Postgres" and binaries() is None:
+            sys.stdout.write(f"Postgres is not installed and NOT measured: {INSTALL}\n")
+        else:
+            found += compare(name, size, arguments)
+    return conclude(found, arguments.results)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,321 @@
+"""One run of the orchestrator in this process, on scripted services: its time, memory, statements, rows and bytes.
+
+`python -m bench.growth_run '{"prompts": 1000, …}'` prints them as JSON. A first, tiny run warms everything up; a second one of a
+single shard shows what a run costs whatever its size.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import sqlalchemy as sa
+import structlog
+from prometheus_client import CollectorRegistry
+
+from bench.machine import PeakMemory
+from bench.scripted import Clock, Script, ScriptedDecomposer, ScriptedLabeler, ScriptedPolicy
+from bench.timing import cpu_seconds
+from rlaifv.adapters.fake.trainer import FakeTrainer
+from rlaifv.adapters.runs import layout
+from rlaifv.adapters.runs.folder import FolderArtifacts
+from rlaifv.adapters.runs.ledger import Ledger
+from rlaifv.adapters.runs.prompt_sets import prompt_order
+from rlaifv.adapters.runs.records import RunPhase
+from rlaifv.adapters.runs.run_file import RunFile
+from rlaifv.adapters.runs.scene_truth import SceneTruth
+from services.orchestrator.context import Ports
+from services.orchestrator.contexts import Connection, Contexts, Surroundings
+from services.orchestrator.durable import DbosEngine
+from services.orchestrator.metrics import RunMetrics
+from services.orchestrator.runs import Runs, RunState
+
+_VALIDATION = 8
+"""Prompts of the validation set: as many whatever the size of the run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """What is run. `database` is a Postgres URL; "" is SQLite. `image_bytes` is the size of every picture."""
+
+    prompts: int
+    candidates: int = 10
+    claims: int = 9
+    shard_prompts: int = 8
+    shards_in_flight: int = 2
+    image_bytes: int = 16_384
+    row_group: int = 1_048_576
+    database: str = ""
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """Of one run: seconds of wall clock, of this process's CPU and of the scripted services in it; memory on top of what a
+    run of one shard had left; SQL statements; rows by table; bytes by where they lie. `fixed` is the run of one shard."""
+
+    prompts: int
+    wall_s: float
+    cpu_s: float
+    own_s: float
+    peak_mib: float
+    statements: int
+    rows: dict[str, int]
+    bytes: dict[str, int]
+    pairs: int
+    wrong: list[str]
+    fixed: dict[str, float] = field(default_factory=dict)
+
+
+def write_prompts(folder: Path, size: Size) -> None:
+    """The prompt files of a run; pictures are noise of the right size, for nobody decodes them."""
+    schema = pa.schema(
+        [("prompt_id", pa.string()), ("image", pa.struct([("bytes", pa.binary())])), ("prompt", pa.string())]
+    )
+    rng = np.random.default_rng(size.seed)
+    for name, count in (("train", size.prompts), ("validation", _VALIDATION)):
+        with pq.ParquetWriter(folder / f"{name}.parquet", schema, compression="none") as writer:
+            for begin in range(0, count, size.row_group):
+                rows = [
+                    {
+                        "prompt_id": f"{name}-{number:07d}",
+                        "image": {"bytes": rng.bytes(size.image_bytes)},
+                        "prompt": f"Describe picture {number} in detail.",
+                    }
+                    for number in range(begin, min(begin + size.row_group, count))
+                ]
+                writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+
+
+def run_file(size: Size) -> str:
+    """One iteration over all prompts."""
+    fields = {
+        "name": "growth",
+        "seed": size.seed,
+        "policy": "fake:start",
+        "prompts": {"train": "train.parquet", "validation": "validation.parquet"},
+        "iterations": 1,
+        "prompts_per_iteration": size.prompts,
+        "candidates": size.candidates,
+        "shard_prompts": size.shard_prompts,
+        "shards_in_flight": size.shards_in_flight,
+        "promotion": {"min_words_ratio": 0.0},
+    }
+    return json.dumps(fields)
+
+
+@asynccontextmanager
+async def orchestrator(root: Path, size: Size, clock: Clock) -> AsyncIterator[Runs]:
+    """The service without its gRPC, wired as services/orchestrator/__main__.py wires it, over scripted services."""
+    ledger = Ledger(size.database or f"sqlite:///{root / '.ledger.sqlite'}")
+    script = Script(size.claims)
+
+    def connect(run: RunFile) -> Connection:
+        trainer = FakeTrainer()
+        ports = Ports(
+            policy=ScriptedPolicy(script, clock),
+            decomposer=ScriptedDecomposer(script, clock),
+            labeler=ScriptedLabeler(clock),
+            trainer=trainer,
+        )
+        return Connection(ports=ports, close=trainer.close)
+
+    contexts = Contexts(
+        Surroundings(
+            root=root,
+            ledger=ledger,
+            connect=connect,
+            artifacts=FolderArtifacts,
+            truth=SceneTruth,
+            metrics=RunMetrics(CollectorRegistry()),
+        )
+    )
+    engine = DbosEngine(contexts, size.database or f"sqlite:///{root / '.steps.sqlite'}", "bench", 1)
+    await engine.launch()
+    try:
+        yield Runs(contexts, engine)
+    finally:
+        await engine.close()
+        await contexts.close_all()
+        ledger.close()
+
+
+class Statements:
+    """SQL statements of the whole process, by their first words, in a `with` block."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def __enter__(self) -> Statements:
+        sa.event.listen(sa.Engine, "before_cursor_execute", self._count)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        sa.event.remove(sa.Engine, "before_cursor_execute", self._count)
+
+    def _count(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        self.counts[" ".join(statement.split()[:400])] += 1
+
+
+async def run_once(folder: Path, size: Size) -> Measured:
+    """A run from the request to its summary, watched all the while as the command line does."""
+    root = folder / "runs"
+    root.mkdir()
+    write_prompts(folder, size)
+    clock = Clock()
+    with PeakMemory() as memory, Statements() as statements:
+        async with orchestrator(root, size, clock) as runs:
+            began, cpu = time.time(), cpu_seconds()
+            await runs.start("", run_file(size), str(folder))
+            async for state in runs.watch("growth"):
+                last = state
+            cpu = cpu_seconds() - cpu
+    ended = last.record.ended_at or time.time()
+    wrong, pairs = check(folder, size, last)
+    return Measured(
+        prompts=size.prompts,
+        wall_s=ended - began,
+        cpu_s=cpu,
+        own_s=clock.own_s,
+        peak_mib=memory.mib,
+        statements=sum(statements.counts.values()),
+        rows=table_rows(root, size),
+        bytes=bytes_on_disk(root, size),
+        pairs=pairs,
+        wrong=wrong,
+    )
+
+
+def check(folder: Path, size: Size, state: RunState) -> tuple[list[str], int]:
+    """What in the run's result is not as the script has it, and how many pairs there are."""
+    if state.record.phase is not RunPhase.DONE:
+        return [f"the run {state.record.phase.value}: {state.record.message}"], 0
+    (_, found) = state.rounds
+    answers = size.prompts * size.candidates
+    expected = {"prompts": size.prompts, "candidates": answers, "claims": answers * size.claims}
+    wrong = [f"{name}: {found[name]}, not {count}" for name, count in expected.items() if found[name] != count]
+    pairs = _pairs(FolderArtifacts(folder / "runs" / "growth"))
+    script = Script(size.claims)
+    ids = pq.read_table(folder / "train.parquet", columns=["prompt_id"])["prompt_id"].to_pylist()
+    possible = 0
+    for prompt_id in prompt_order(ids, size.seed):
+        all_pairs = script.preferences(prompt_id, size.seed, 1, size.candidates)
+        possible += len(all_pairs)
+        chosen = pairs.pop(prompt_id, [])
+        if not set(chosen) <= all_pairs or len(chosen) > 2:
+            wrong.append(f"pairs of {prompt_id}")
+    dropped = found["dropped"]
+    counted = found["pairs"] + dropped.get("pair_cap", 0) + dropped.get("length_balance", 0)
+    if pairs or counted != possible:
+        wrong.append(
+            f"{counted} pairs kept or counted as dropped, not {possible}; pairs of unknown prompts: {len(pairs)}"
+        )
+    return wrong, found["pairs"]
+
+
+def _pairs(artifacts: FolderArtifacts) -> dict[str, list[tuple[str, str]]]:
+    """The pair file by prompt."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    file = pq.ParquetFile(artifacts.uri(layout.pairs(1)))
+    for batch in file.iter_batches(columns=["prompt_id", "chosen", "rejected"]):
+        for row in batch.to_pylist():
+            found.setdefault(row["prompt_id"], []).append((row["chosen"], row["rejected"]))
+    return found
+
+
+def engines(root: Path, size: Size) -> list[sa.Engine]:
+    """Of the databases, to look into them from outside."""
+    if size.database:
+        return [sa.create_engine(sa.make_url(size.database).set(drivername="postgresql+psycopg"))]
+    return [sa.create_engine(f"sqlite:///{root / name}") for name in (".ledger.sqlite", ".steps.sqlite")]
+
+
+def table_rows(root: Path, size: Size) -> dict[str, int]:
+    """Rows of every table that has any."""
+    rows: dict[str, int] = {}
+    for engine in engines(root, size):
+        schemas = [None, "dbos"] if size.database else [None]
+        with engine.connect() as connection:
+            for schema in schemas:
+                for table in sa.inspect(engine).get_table_names(schema=schema):
+                    counted = sa.select(sa.func.count()).select_from(sa.table(table, schema=schema))
+                    if count := connection.execute(counted).scalar_one():
+                        rows[table] = rows.get(table, 0) + count
+        engine.dispose()
+    return rows
+
+
+def bytes_on_disk(root: Path, size: Size) -> dict[str, int]:
+    """Bytes of the databases, of the shard files and of the pair file."""
+    if size.database:
+        (engine,) = engines(root, size)
+        with engine.connect() as connection:
+            database = int(connection.execute(sa.text("SELECT pg_database_size(current_database())")).scalar_one())
+        engine.dispose()
+    else:
+        database = _total(root.glob(".*.sqlite*"))
+    iteration = root / "growth" / "iterations" / "1"
+    return {
+        "database": database,
+        "shards": _total((iteration / "shards").iterdir()),
+        "pairs": (iteration / "pairs.parquet").stat().st_size,
+        "timeline": (root / "growth" / layout.TIMELINE).stat().st_size,
+    }
+
+
+def _total(paths: Any) -> int:
+    return sum(path.stat().st_size for path in paths)
+
+
+async def measure(size: Size) -> Measured:
+    """The run of this size, after two of one shard: one to warm up, one to compare with."""
+    logging.basicConfig(level=logging.ERROR)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    small = replace(size, prompts=size.shard_prompts)
+    runs: list[Measured] = []
+    for number, one in enumerate((small, small, size)):
+        with tempfile.TemporaryDirectory(prefix="rlaifv-growth-") as folder:
+            runs.append(await run_once(Path(folder), _in_own_database(one, number)))
+    fixed = runs[1]
+    names = ("prompts", "wall_s", "cpu_s", "own_s", "peak_mib", "statements")
+    return replace(runs[2], fixed={name: getattr(fixed, name) for name in names} | _database(fixed))
+
+
+def _database(one: Measured) -> dict[str, float]:
+    return {"database": one.bytes["database"], "rows": sum(one.rows.values())}
+
+
+def _in_own_database(size: Size, number: int) -> Size:
+    """Where it is Postgres: a database of its own for each run, made now."""
+    if not size.database:
+        return size
+    url = sa.make_url(size.database).set(drivername="postgresql+psycopg")
+    name = f"growth_{number}_{time.time_ns()}"
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    engine.dispose()
+    return replace(size, database=url.set(drivername="postgresql", database=name).render_as_string(False))
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print what was measured."""
+    found = asyncio.run(measure(Size(**json.loads(arguments[0]))))
+    sys.stdout.write(json.dumps(asdict(found)) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
