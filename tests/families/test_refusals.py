@@ -14,9 +14,10 @@ import torch
 
 from rlaifv.adapters.huggingface.chat import PreparedImage
 from rlaifv.adapters.huggingface.checkpoint import checkpoint_at
-from rlaifv.adapters.huggingface.decoder import Decoder, Prefix
+from rlaifv.adapters.huggingface.decoder import Decoder
 from rlaifv.adapters.huggingface.loading import LoadedModel, load_model
 from rlaifv.adapters.huggingface.policy import HuggingFacePolicy
+from rlaifv.adapters.huggingface.prefix import Prefix
 from rlaifv.adapters.huggingface.probe import prove_batch, prove_reading
 from rlaifv.adapters.huggingface.vision import VisionEncoder
 from rlaifv.core.candidates import Prompt, Sampling

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from rlaifv.adapters.huggingface.labeler import AnswerTokens, HuggingFaceLabeler
+from rlaifv.adapters.huggingface.labeler import HuggingFaceLabeler
 from rlaifv.adapters.huggingface.policy import HuggingFacePolicy
+from rlaifv.adapters.huggingface.questions import AnswerTokens
 from rlaifv.core.candidates import Candidate, Prompt, Sampling
 from rlaifv.core.checkpoints import Checkpoint
 from rlaifv.core.images import Image

@@ -7,6 +7,9 @@ projection sees at least 8 rows; `key_width` and `ROW_MULTIPLE` are what callers
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -16,6 +19,11 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from rlaifv.core.errors import InvalidInput
+
+Attend = Callable[[torch.nn.Module, Tensor, Tensor, Tensor, float], Tensor]
+"""(attention module, query, key, value, scale) to (rows, new tokens, heads, width)."""
+
+_instead: ContextVar[Attend | None] = ContextVar("attend_instead", default=None)
 
 NAME = "rlaifv_row_exact"
 ROW_MULTIPLE = 8
@@ -38,19 +46,31 @@ def row_exact_attention(
     tokens) goes to the fused kernel.
     """
     rows, heads, new, width = query.shape
+    scale = scaling if scaling is not None else width**-0.5
+    if (attend := _instead.get()) is not None:
+        return attend(module, query, key, value, scale), None
     keys, groups = key.shape[2], heads // key.shape[1]
     if attention_mask is None or new == keys:
         fused: tuple[Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **kwargs
         )
         return fused
-    scale = scaling if scaling is not None else width**-0.5
     folded = query.reshape(rows, key.shape[1], groups * new, width)
     scores = torch.matmul(folded, key.transpose(-1, -2)).view(rows, key.shape[1], groups, new, keys)
     scores = (scores * scale).masked_fill(~attention_mask[:, :, None], float("-inf"))
     weights = scores.softmax(-1, dtype=torch.float32).to(value.dtype)
     mixed = torch.matmul(weights.view(rows, key.shape[1], groups * new, keys), value)
     return mixed.view(rows, heads, new, width).transpose(1, 2).contiguous(), None
+
+
+@contextmanager
+def attending(attend: Attend) -> Iterator[None]:
+    """Let the text decoder attend by `attend` in forward passes of this thread inside the block."""
+    token = _instead.set(attend)
+    try:
+        yield
+    finally:
+        _instead.reset(token)
 
 
 def use_row_exact_attention(model: PreTrainedModel) -> None:

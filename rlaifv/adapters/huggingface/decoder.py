@@ -16,22 +16,13 @@ from torch.nn.functional import linear
 from transformers import Cache, PreTrainedModel
 from transformers.cache_utils import CacheLayerMixin
 
-from rlaifv.adapters.huggingface.attention import ROW_MULTIPLE, key_width, padded, use_row_exact_attention
+from rlaifv.adapters.huggingface.attention import ROW_MULTIPLE, attending, key_width, padded, use_row_exact_attention
+from rlaifv.adapters.huggingface.branches import BranchPass, PassingCache
+from rlaifv.adapters.huggingface.prefix import Prefix
 from rlaifv.adapters.huggingface.vision import token_kinds
 from rlaifv.core.errors import InvalidInput
 
 _SUPPORTED_LAYERS = {"full_attention", "sliding_attention"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prefix:
-    """A prompt that was read: keys and values of each layer (1, kv heads, tokens, width), and its last hidden state (width,)."""
-
-    keys: tuple[Tensor, ...]
-    values: tuple[Tensor, ...]
-    tokens: int
-    next_position: int
-    last_hidden: Tensor
 
 
 @dataclass(slots=True)
@@ -173,6 +164,22 @@ class Decoder:
             input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
         )
         hidden: Tensor = output.last_hidden_state
+        return hidden
+
+    def run(self, branches: BranchPass) -> Tensor:
+        """Hidden states (branches, width) of the last token of each branch, in the order of `branches.order`."""
+        positions = branches.positions
+        if getattr(self._body, "rope_deltas", None) is not None:
+            positions = positions.expand(3, *positions.shape)
+        with attending(branches.attend):
+            output = self._body(
+                input_ids=branches.ids,
+                attention_mask=torch.ones((1, 1, 1, 1), dtype=torch.bool, device=self.device),
+                position_ids=positions,
+                past_key_values=PassingCache(branches.layers, branches.before),
+                use_cache=True,
+            )
+        hidden: Tensor = output.last_hidden_state[0, branches.last]
         return hidden
 
     def logits(self, hidden: Tensor, exact: Tensor | None = None) -> Tensor:

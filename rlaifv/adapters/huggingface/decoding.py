@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from rlaifv.adapters.huggingface.attention import ROW_MULTIPLE, padded
-from rlaifv.adapters.huggingface.decoder import Decoder, Prefix, RowCache
+from rlaifv.adapters.huggingface.decoder import Decoder, RowCache
+from rlaifv.adapters.huggingface.prefix import Prefix
 from rlaifv.adapters.huggingface.sampling import draw, uniform_numbers
 from rlaifv.core.candidates import FinishReason, Sampling
 

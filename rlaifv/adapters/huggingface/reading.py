@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlaifv.adapters.huggingface.chat import PreparedImage
-from rlaifv.adapters.huggingface.decoder import Decoder, Prefix
+from rlaifv.adapters.huggingface.decoder import Decoder
 from rlaifv.adapters.huggingface.loading import LoadedModel
+from rlaifv.adapters.huggingface.prefix import Prefix
 from rlaifv.adapters.huggingface.probe import prove_reading
 from rlaifv.adapters.huggingface.vision import FeatureCache, VisionEncoder
 from rlaifv.adapters.images import ImageSources, decode, fetch

@@ -12,23 +12,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import structlog
 import torch
 
 from rlaifv.adapters.huggingface.decoder import Decoder
-from rlaifv.adapters.huggingface.labeler import QuestionBranches
 from rlaifv.adapters.huggingface.loading import LoadedModel, load_model
+from rlaifv.adapters.huggingface.questions import Answers, Asked, QuestionBranches
 from rlaifv.adapters.huggingface.reading import ImageReader, SeenImage
 from rlaifv.adapters.huggingface.vision import FeatureCache
 from rlaifv.adapters.images import ImageSources, decode
 from rlaifv.adapters.triton.settings import TritonSettings
 from rlaifv.core.errors import BackendFailed, RlaifvError
 from rlaifv.core.images import Image
-
-log = structlog.get_logger(__name__)
-
-Probabilities = dict[str, tuple[float, float]]
-"""(p_yes, p_no) by question."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +51,8 @@ class BatchLabeler:
         self._limits = settings.image_limits
         decoder = Decoder(loaded.model)
         features: FeatureCache[SeenImage] = FeatureCache(settings.feature_cache_bytes)
-        self._reader = ImageReader(loaded, decoder, features, ImageSources(limits=self._limits))
-        self._branches = QuestionBranches(loaded, decoder, self._reader, settings.branch_bytes)
+        reader = ImageReader(loaded, decoder, features, ImageSources(limits=self._limits))
+        self._branches = QuestionBranches(loaded, decoder, reader, settings.branch_bytes)
 
     @classmethod
     def open(cls, settings: TritonSettings) -> BatchLabeler:
@@ -74,48 +68,47 @@ class BatchLabeler:
 
     def answer(self, requests: Sequence[PictureQuestions]) -> list[PictureAnswers | RlaifvError]:
         """What became of each request, in their order."""
-        found: dict[int, PictureAnswers | RlaifvError] = {}
         pictures: dict[bytes, list[int]] = {}
         for at, request in enumerate(requests):
             pictures.setdefault(request.image, []).append(at)
+        groups = list(pictures.values())
+        found: dict[int, PictureAnswers | RlaifvError] = {}
         with torch.inference_mode():
-            for same in pictures.values():
-                together = self._together([requests[at] for at in same])
-                found |= dict(zip(same, together, strict=True))
+            for group, known in zip(groups, self._ask(requests, groups), strict=True):
+                # Where requests fail together, each is asked alone, so that only the culprit fails.
+                each = [known] * len(group) if isinstance(known, dict) or len(group) == 1 else None
+                answers = each or self._ask(requests, [[at] for at in group])
+                found |= {at: _picked(requests[at], answer) for at, answer in zip(group, answers, strict=True)}
         return [found[at] for at in range(len(requests))]
 
     def pixels_sha256(self, image: bytes) -> str:
         """Digest of the tensors that the vision tower gets for a picture. Errors as `images.decode`."""
         return tensors_sha256(self._chat.prepare(decode(image, self._limits)).inputs)
 
-    def _together(self, requests: Sequence[PictureQuestions]) -> list[PictureAnswers | RlaifvError]:
-        """Requests about one picture at once; where that fails, each alone, so that only the culprit fails."""
-        questions = dict.fromkeys(question for request in requests for question in request.questions)
-        try:
-            known = self._ask(requests[0].image, tuple(questions))
-            return [_picked(request, known) for request in requests]
-        except RlaifvError as error:
-            if len(requests) == 1:
-                return [error]
-        return [outcome for request in requests for outcome in self._together([request])]
-
-    def _ask(self, image: bytes, questions: tuple[str, ...]) -> Probabilities:
-        if not questions:
-            return {}
-        try:
-            return self._branches.ask(self._reader.see(Image.of(image)), questions)
-        except RlaifvError:
-            raise
-        except Exception as exc:
-            log.exception("questions_failed", questions=len(questions))
-            raise BackendFailed(f"the model failed to answer ({type(exc).__name__})") from exc
+    def _ask(self, requests: Sequence[PictureQuestions], groups: Sequence[list[int]]) -> list[Answers | RlaifvError]:
+        """What is known after asking, for each group of requests about one picture, all their questions."""
+        found: dict[int, Answers | RlaifvError] = {}
+        asked = []
+        for number, group in enumerate(groups):
+            questions = tuple(dict.fromkeys(question for at in group for question in requests[at].questions))
+            found[number] = {}
+            try:
+                if questions:
+                    asked.append((number, Asked(image=Image.of(requests[group[0]].image), questions=questions)))
+            except RlaifvError as error:
+                found[number] = error
+        for place, answers in self._branches.ask(one for _, one in asked):
+            found[asked[place][0]] = answers
+        return [found[number] for number in range(len(groups))]
 
 
-def _picked(request: PictureQuestions, known: Probabilities) -> PictureAnswers:
-    """The request's own part. Raises BackendFailed where the model gave no number."""
+def _picked(request: PictureQuestions, known: Answers | RlaifvError) -> PictureAnswers | RlaifvError:
+    """The request's own part; BackendFailed where the model gave no number."""
+    if isinstance(known, RlaifvError):
+        return known
     pairs = [known[question] for question in request.questions]
     if not all(math.isfinite(p) for pair in pairs for p in pair):
-        raise BackendFailed("the model gave a probability that is no number")
+        return BackendFailed("the model gave a probability that is no number")
     return PictureAnswers(p_yes=tuple(p for p, _ in pairs), p_no=tuple(p for _, p in pairs))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import nan
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,9 @@ def test_limits_of_pictures_are_the_settings(folder: Path) -> None:
 
 
 def test_numbers_that_are_none_are_no_answer(model: BatchLabeler, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model._branches, "ask", lambda seen, questions: dict.fromkeys(questions, (float("nan"), 0.5)))
+    monkeypatch.setattr(
+        model._branches, "ask", lambda asked: ((at, {"Is it?": (nan, 0.5)}) for at, _ in enumerate(asked))
+    )
     (outcome,) = model.answer([ask(RED, "Is it?")])
     assert isinstance(outcome, BackendFailed)
 
@@ -95,10 +98,10 @@ def test_numbers_that_are_none_are_no_answer(model: BatchLabeler, monkeypatch: p
 def test_what_the_model_stumbles_over_is_our_error_and_says_no_more(
     model: BatchLabeler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stumble(seen: object, questions: object) -> None:
+    def stumble(branches: object) -> None:
         raise RuntimeError("a secret path")
 
-    monkeypatch.setattr(model._branches, "ask", stumble)
+    monkeypatch.setattr(model._branches._decoder, "run", stumble)
     (outcome,) = model.answer([ask(RED, "Is it?")])
     assert isinstance(outcome, BackendFailed)
     assert "secret" not in outcome.message
