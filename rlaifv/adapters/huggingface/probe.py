@@ -15,6 +15,7 @@ import torch
 from PIL import Image as PilImage
 from torch import Tensor
 
+from rlaifv.adapters.huggingface.branches import Branch, BranchPass
 from rlaifv.adapters.huggingface.decoder import Decoder, RowCache, head_logits
 from rlaifv.adapters.huggingface.loading import LoadedModel
 from rlaifv.adapters.huggingface.packed_reading import PackReader
@@ -45,6 +46,7 @@ def prove_reading(loaded: LoadedModel, decoder: Decoder, vision: VisionEncoder) 
         prepared = loaded.chat.prepare(picture)
         seen = vision.encode(prepared)
         cut = prepared.at + len(prepared.placeholders)
+        branches, last = [], []
         for question in _QUESTIONS:
             rendered = loaded.chat.render(question)
             ids = loaded.chat.prompt_ids(rendered, prepared)
@@ -55,7 +57,14 @@ def prove_reading(loaded: LoadedModel, decoder: Decoder, vision: VisionEncoder) 
             steps = torch.arange(branch.shape[1], device=decoder.device)[None]
             hidden = decoder.extend(cache, branch, prefix.tokens + steps, prefix.next_position + steps)[0]
             found = decoder.logits(torch.cat([prefix.last_hidden[None], hidden]))
-            _require_equal(found, _plain(loaded, picture, rendered)[cut - 1 :], "reading a prompt in parts", loaded)
+            expected = _plain(loaded, picture, rendered)[cut - 1 :]
+            _require_equal(found, expected, "reading a prompt in parts", loaded)
+            branches.append(Branch(prefix=0, ids=ids[cut:]))
+            last.append(expected[-1])
+        together = BranchPass([prefix], branches)
+        found = decoder.logits(decoder.run(together))
+        expected = torch.stack([last[at] for at in together.order])
+        _require_equal(found, expected, "asking several questions in one pass", loaded)
 
 
 def prove_training(loaded: LoadedModel) -> str:
