@@ -1,0 +1,56 @@
+"""A way through to a server that counts the bytes in both directions."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+_CHUNK = 1 << 16
+
+
+class CountingProxy:
+    """Listens on a port of its own and hands everything on to `target` ("host:port")."""
+
+    def __init__(self, target: str) -> None:
+        self._host, _, port = target.rpartition(":")
+        self._port = int(port)
+        self.to_server = 0
+        self.from_server = 0
+
+    @property
+    def total(self) -> int:
+        """Bytes in both directions so far."""
+        return self.to_server + self.from_server
+
+    @property
+    def endpoint(self) -> str:
+        host, port = self._server.sockets[0].getsockname()[:2]
+        return f"{host}:{port}"
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.close()
+
+    async def _connected(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        server, to_server = await asyncio.open_connection(self._host, self._port)
+        await asyncio.gather(self._upwards(client, to_server), self._downwards(server, to_client))
+
+    async def _upwards(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(_CHUNK):
+            self.to_server += len(data)
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+    async def _downwards(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(_CHUNK):
+            self.from_server += len(data)
+            writer.write(data)
+            await writer.drain()
+        writer.close()
