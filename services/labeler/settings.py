@@ -36,7 +36,7 @@ class LabelerSettings(ModelSettings):
     """Most questions in one request to Triton; more are sent in several requests."""
     image_cache_bytes: int = Field(default=256 * 1024 * 1024, ge=0)
     """Where backend is triton: memory for encoded images that came by address, bytes."""
-    branch_bytes: int = Field(default=256 * 1024 * 1024, gt=0)
+    branch_bytes: int = Field(default=1024 * 1024 * 1024, gt=0)
     """Memory for the keys and values of questions in one forward pass, bytes."""
     decomposer: Literal["grammar", "remote", "fake"] = "grammar"
     """What divides whole answers for ScoreAnswers and RankAnswers: grammar in this process, a decomposer service, or a fake."""

@@ -35,7 +35,7 @@ _Ticket = Ticket[Questions, Verdicts]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelerOptions:
-    """How a labeler runs. `branch_bytes` bounds the keys and values of questions in one forward pass; `threads` as for
+    """How a labeler runs. `branch_bytes` bounds the keys and values of the questions in one forward pass; `threads` as for
     PolicyOptions."""
 
     precision: Precision = Precision.FP32
@@ -43,7 +43,7 @@ class LabelerOptions:
     threads: int | None = None
     max_waiting: int = 4096
     feature_cache_bytes: int = 256 * 1024 * 1024
-    branch_bytes: int = 256 * 1024 * 1024
+    branch_bytes: int = 1024 * 1024 * 1024
     sources: ImageSources = field(default_factory=ImageSources)
 
 

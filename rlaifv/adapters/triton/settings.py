@@ -33,7 +33,7 @@ class TritonSettings(StrictSettings):
     """Threads that torch computes with; 0 leaves it to torch."""
     feature_cache_bytes: int = Field(default=256 * 1024 * 1024, ge=0)
     """Memory for the vision features of pictures seen lately, bytes."""
-    branch_bytes: int = Field(default=256 * 1024 * 1024, gt=0)
+    branch_bytes: int = Field(default=1024 * 1024 * 1024, gt=0)
     """Memory for the keys and values of questions in one forward pass, bytes."""
     max_image_bytes: int = Field(default=_LIMITS.max_bytes, gt=0)
     """Largest encoded image, bytes; a larger one fails its request."""
