@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -108,14 +108,64 @@ def preference_row(
     )
 
 
+class PreferenceWriter:
+    """Writes the Parquet file of some pairs to `file`, a group of rows at a time; a pure function of the rows.
+
+    `sha256` is the digest of the whole file once it is closed.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._sink = _Digested(file)
+        schema = _SCHEMA.with_metadata({"huggingface": json.dumps(_features(), sort_keys=True)})
+        self._writer = pq.ParquetWriter(pa.PythonFile(self._sink, mode="w"), schema, compression="snappy")
+        self._rows = 0
+
+    def add(self, rows: Sequence[PreferenceRow]) -> None:
+        """The next group: `ROWS_PER_GROUP` rows, fewer only in the last."""
+        numbered = enumerate(rows, start=self._rows)
+        self._writer.write_table(pa.Table.from_pylist([_columns(row, n) for n, row in numbered], schema=_SCHEMA))
+        self._rows += len(rows)
+
+    def close(self) -> None:
+        """Write what ends the file; `file` stays open."""
+        self._writer.close()
+
+    @property
+    def sha256(self) -> str:
+        return self._sink.digest.hexdigest()
+
+
+class _Digested:
+    """A file that is only written to, and the digest of that."""
+
+    closed = False
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._written = 0
+        self.digest = hashlib.sha256()
+
+    def write(self, data: Any) -> int:
+        self._file.write(data)
+        self.digest.update(data)
+        self._written += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._written
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
 def encode_preferences(rows: Iterable[PreferenceRow]) -> bytes:
     """The Parquet file of the rows, in their order; a pure function of them."""
-    schema = _SCHEMA.with_metadata({"huggingface": json.dumps(_features(), sort_keys=True)})
     sink = io.BytesIO()
-    numbered = enumerate(rows)
-    with pq.ParquetWriter(sink, schema, compression="snappy") as writer:
-        while group := list(islice(numbered, ROWS_PER_GROUP)):
-            writer.write_table(pa.Table.from_pylist([_columns(row, number) for number, row in group], schema=schema))
+    writer = PreferenceWriter(sink)
+    coming = iter(rows)
+    while group := list(islice(coming, ROWS_PER_GROUP)):
+        writer.add(group)
+    writer.close()
     return sink.getvalue()
 
 

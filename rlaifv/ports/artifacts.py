@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from contextlib import AbstractContextManager
+from typing import IO, Protocol
 
 
 class Artifacts(Protocol):
@@ -10,6 +11,10 @@ class Artifacts(Protocol):
 
     def write(self, name: str, data: bytes) -> None:
         """Put `data` under `name`. Raises StorageFull if there is no room; then the former content is still there."""
+        ...
+
+    def writing(self, name: str) -> AbstractContextManager[IO[bytes]]:
+        """As `write`, for what is too large to be held in memory: a file to fill within the block."""
         ...
 
     def append(self, name: str, data: bytes) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby, islice
+from typing import IO
 
-from rlaifv.adapters.preferences import ROWS_PER_GROUP, PreferenceRow, encode_preferences, preference_row
+from rlaifv.adapters.preferences import ROWS_PER_GROUP, PreferenceWriter, preference_row
 from rlaifv.adapters.runs import layout
 from rlaifv.adapters.runs.records import Entry, PairOrigin
-from rlaifv.adapters.runs.shards import CollectedPrompt, shard_from_parquet
+from rlaifv.adapters.runs.shards import CollectedPrompt, shard_candidates, shard_scores
 from rlaifv.core.candidates import Prompt
 from rlaifv.core.drops import merge_counts
 from rlaifv.core.iteration import PairsBuilt
-from rlaifv.core.length_balance import Balanced, balance_lengths, words
+from rlaifv.core.length_balance import Balanced, balance_lengths, balance_words, words
 from rlaifv.core.pairs import PairRule, PreferencePair, prompt_pairs
 from rlaifv.core.verdicts import PROMPT_VERSION
 from services.orchestrator.collecting import shard_count
@@ -48,61 +52,97 @@ def choose_pairs(prompts: Iterable[CollectedPrompt], rule: PairRule, run_seed: i
     return balanced, merge_counts([*drops, {str(reason): count for reason, count in balanced.drops.items()}])
 
 
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """A pair by its place: the shard, the rows of both candidates in it, and their lengths in words."""
+
+    shard: int
+    chosen: int
+    rejected: int
+    words: tuple[int, int]
+
+
 def _build(context: RunContext, iteration: int) -> Entry:
-    shard_of: dict[str, int] = {}
-
-    def collected() -> Iterable[CollectedPrompt]:
-        for shard in range(shard_count(context)):
-            name = layout.shard(iteration, shard)
-            for prompt in shard_from_parquet(context.artifacts.read(name), name):
-                shard_of[prompt.prompt_id] = shard
-                yield prompt
-
-    balanced, dropped = choose_pairs(collected(), context.run.pair_rule.rule(), context.run.seed)
-    data = encode_preferences(_rows(context, iteration, balanced.pairs))
-    context.artifacts.write(layout.pairs(iteration), data)
-    context.ledger.add_pairs(context.name, [_origin(pair, iteration, shard_of) for pair in balanced.pairs])
+    """Shard by shard, twice: which pairs there are must be known of all before the first is written."""
+    found, drops = _choose(context, iteration)
+    balance = balance_words([pair.words for pair in found], drop=context.run.pair_rule.length_balance)
+    kept = [pair for pair, keep in zip(found, balance.keep, strict=True) if keep]
+    with context.artifacts.writing(layout.pairs(iteration)) as file:
+        sha256 = _write(context, iteration, kept, file)
     details = {
-        "pairs": len(balanced.pairs),
-        "dropped": dropped,
-        "cut": balanced.cut,
-        "mean_chosen_words": balanced.mean_chosen_words,
-        "mean_rejected_words": balanced.mean_rejected_words,
-        "sha256": hashlib.sha256(data).hexdigest(),
+        "pairs": len(kept),
+        "dropped": merge_counts([drops, {str(reason): count for reason, count in balance.drops.items()}]),
+        "cut": balance.cut,
+        "mean_chosen_words": balance.mean_chosen_words,
+        "mean_rejected_words": balance.mean_rejected_words,
+        "sha256": sha256,
     }
-    event = PairsBuilt(len(balanced.pairs), context.run.min_pairs)
+    event = PairsBuilt(len(kept), context.run.min_pairs)
     return Entry(iteration=iteration, key="pairs", event=event, details=details)
 
 
-def _rows(context: RunContext, iteration: int, pairs: Sequence[PreferencePair]) -> Iterator[PreferenceRow]:
+def _choose(context: RunContext, iteration: int) -> tuple[list[_Chosen], Counter[str]]:
+    """The pairs of all shards before the lengths are balanced, and what was left out by reason."""
+    rule, found, drops = context.run.pair_rule.rule(), list[_Chosen](), Counter[str]()
+    for shard in range(shard_count(context)):
+        name = layout.shard(iteration, shard)
+        for scored in shard_scores(context.artifacts.read(name), name):
+            pairs, left_out = prompt_pairs([candidate for _, candidate in scored], rule, context.run.seed)
+            row_of = {candidate.candidate.index: row for row, candidate in scored}
+            found += [_place(pair, shard, row_of) for pair in pairs]
+            drops.update({str(reason): count for reason, count in left_out.items()})
+    return found, drops
+
+
+def _place(pair: PreferencePair, shard: int, row_of: Mapping[int, int]) -> _Chosen:
+    chosen, rejected = pair.chosen.candidate, pair.rejected.candidate
+    return _Chosen(shard, row_of[chosen.index], row_of[rejected.index], (words(chosen.text), words(rejected.text)))
+
+
+def _write(context: RunContext, iteration: int, kept: Sequence[_Chosen], file: IO[bytes]) -> str:
+    """Write the pairs, and where they come from to the ledger; the file's digest. A few hundred in memory at a time."""
     version = context.ledger.find(context.name, 0, "version:decomposer")
-    for pair, prompt in _with_prompts(context, pairs):
-        yield preference_row(
-            pair,
-            prompt,
-            prompt.image.data,
-            ds_name=context.name,
-            iteration=iteration,
-            decomposer_version=version.details["version"] if version else "",
-            prompt_version=PROMPT_VERSION,
-        )
+    row = partial(
+        preference_row,
+        ds_name=context.name,
+        iteration=iteration,
+        decomposer_version=version.details["version"] if version else "",
+        prompt_version=PROMPT_VERSION,
+    )
+    writer = PreferenceWriter(file)
+    coming = _read(context, iteration, kept)
+    while group := list(islice(coming, ROWS_PER_GROUP)):
+        prompts = _prompts(context, [pair for _, pair in group])
+        writer.add([row(pair, prompts[pair.prompt_id], prompts[pair.prompt_id].image.data) for _, pair in group])
+        context.ledger.add_pairs(context.name, [_origin(pair, iteration, shard) for shard, pair in group])
+    writer.close()
+    return writer.sha256
 
 
-def _with_prompts(context: RunContext, pairs: Sequence[PreferencePair]) -> Iterator[tuple[PreferencePair, Prompt]]:
-    """Each pair with its prompt; a few hundred pictures in memory at a time."""
-    for begin in range(0, len(pairs), ROWS_PER_GROUP):
-        part = pairs[begin : begin + ROWS_PER_GROUP]
-        ids = list(dict.fromkeys(pair.prompt_id for pair in part))
-        prompts = dict(zip(ids, context.prompts.train.prompts(ids), strict=True))
-        yield from ((pair, prompts[pair.prompt_id]) for pair in part)
+def _read(context: RunContext, iteration: int, kept: Sequence[_Chosen]) -> Iterator[tuple[int, PreferencePair]]:
+    """The pairs with all that was made of their candidates, one shard in memory at a time."""
+    for shard, places in groupby(kept, key=lambda place: place.shard):
+        of_shard = list(places)
+        rows = sorted({row for place in of_shard for row in (place.chosen, place.rejected)})
+        name = layout.shard(iteration, shard)
+        candidates = dict(zip(rows, shard_candidates(context.artifacts.read(name), name, rows), strict=True))
+        for place in of_shard:
+            chosen, rejected = (candidates[row].scored() for row in (place.chosen, place.rejected))
+            assert chosen is not None and rejected is not None, "only candidates with a score are chosen"
+            yield shard, PreferencePair(prompt_id=chosen.candidate.prompt_id, chosen=chosen, rejected=rejected)
 
 
-def _origin(pair: PreferencePair, iteration: int, shard_of: dict[str, int]) -> PairOrigin:
+def _prompts(context: RunContext, pairs: Sequence[PreferencePair]) -> dict[str, Prompt]:
+    ids = list(dict.fromkeys(pair.prompt_id for pair in pairs))
+    return dict(zip(ids, context.prompts.train.prompts(ids), strict=True))
+
+
+def _origin(pair: PreferencePair, iteration: int, shard: int) -> PairOrigin:
     return PairOrigin(
         pair_id=pair.id,
         iteration=iteration,
         prompt_id=pair.prompt_id,
-        shard=shard_of[pair.prompt_id],
+        shard=shard,
         chosen_id=pair.chosen.candidate.id,
         rejected_id=pair.rejected.candidate.id,
     )

@@ -7,7 +7,9 @@ import fcntl
 import os
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from rlaifv.adapters.files import storage_errors, sync
 from rlaifv.core.errors import Conflict, NotFound
@@ -43,6 +45,11 @@ class FolderArtifacts:
         self._root = root.absolute()
 
     def write(self, name: str, data: bytes) -> None:
+        with self.writing(name) as file:
+            file.write(data)
+
+    @contextlib.contextmanager
+    def writing(self, name: str) -> Iterator[IO[bytes]]:
         path = self._root / name
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +57,7 @@ class FolderArtifacts:
             handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
             try:
                 with os.fdopen(handle, "wb") as file:
-                    file.write(data)
+                    yield file
                     file.flush()
                     os.fsync(file.fileno())
                 os.chmod(temporary, 0o644)

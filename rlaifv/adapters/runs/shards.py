@@ -96,6 +96,7 @@ _SCHEMA = pa.schema(
         ("claims", pa.list_(_CLAIM)),
     ]
 )
+_SCORE_COLUMNS = ("prompt_id", "index", "seed", "answer", "finish_reason", "policy_version", "score")
 
 
 def shard_to_parquet(prompts: Sequence[CollectedPrompt], sampling: Sampling) -> bytes:
@@ -108,10 +109,7 @@ def shard_to_parquet(prompts: Sequence[CollectedPrompt], sampling: Sampling) -> 
 
 def shard_rows(data: bytes, name: str) -> list[dict[str, Any]]:
     """The rows of a shard file as plain types. Raises DataLoss if it is damaged."""
-    try:
-        rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(data), schema=_SCHEMA).to_pylist()
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as exc:
-        raise DataLoss(f"{name}: damaged ({exc}); delete it and resume the run to make it again") from exc
+    rows: list[dict[str, Any]] = _read(data, name, _SCHEMA).to_pylist()
     return rows
 
 
@@ -121,6 +119,32 @@ def shard_from_parquet(data: bytes, name: str) -> list[CollectedPrompt]:
     for row in shard_rows(data, name):
         grouped.setdefault(row["prompt_id"], []).append(row)
     return [_prompt(rows) for rows in grouped.values()]
+
+
+def shard_scores(data: bytes, name: str) -> list[list[tuple[int, ScoredCandidate]]]:
+    """For each prompt its candidates that have a score, with the number of their row, without claims. Raises DataLoss.
+
+    Claims are most of a shard file, and choosing pairs needs none of them.
+    """
+    found: dict[str, list[tuple[int, ScoredCandidate]]] = {}
+    table = _read(data, name, pa.schema([_SCHEMA.field(column) for column in _SCORE_COLUMNS]))
+    for number, row in enumerate(table.to_pylist()):
+        scored = found.setdefault(row["prompt_id"], [])
+        if row["score"] is not None:
+            scored.append((number, ScoredCandidate(candidate=_answer(row), claims=(), score=row["score"])))
+    return list(found.values())
+
+
+def shard_candidates(data: bytes, name: str, rows: Sequence[int]) -> list[CollectedCandidate]:
+    """The candidates in these rows, in that order. Raises DataLoss."""
+    return [_candidate(row) for row in _read(data, name, _SCHEMA).take(rows).to_pylist()]
+
+
+def _read(data: bytes, name: str, schema: pa.Schema) -> pa.Table:
+    try:
+        return pq.read_table(io.BytesIO(data), schema=schema, columns=schema.names)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as exc:
+        raise DataLoss(f"{name}: damaged ({exc}); delete it and resume the run to make it again") from exc
 
 
 def _rows(prompt: CollectedPrompt, sampling: Sampling) -> list[dict[str, Any]]:
@@ -187,20 +211,24 @@ def _prompt(rows: Sequence[Mapping[str, Any]]) -> CollectedPrompt:
 
 def _candidate(row: Mapping[str, Any]) -> CollectedCandidate:
     return CollectedCandidate(
-        candidate=Candidate(
-            prompt_id=row["prompt_id"],
-            index=row["index"],
-            seed=row["seed"],
-            text=row["answer"],
-            finish_reason=FinishReason(row["finish_reason"]),
-            policy_version=row["policy_version"],
-        ),
+        candidate=_answer(row),
         claims=tuple(_claim(claim) for claim in row["claims"]),
         score=row["score"],
         drop=None if row["drop"] is None else DropReason(row["drop"]),
         reason=row["drop_reason"],
         repeated_claims=row["repeated_claims"],
         decomposer_version=row["decomposer_version"],
+    )
+
+
+def _answer(row: Mapping[str, Any]) -> Candidate:
+    return Candidate(
+        prompt_id=row["prompt_id"],
+        index=row["index"],
+        seed=row["seed"],
+        text=row["answer"],
+        finish_reason=FinishReason(row["finish_reason"]),
+        policy_version=row["policy_version"],
     )
 
 
