@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image as PilImage
 
 from rlaifv.core.images import Image
+from rlaifv.core.verdicts import question_prompt
 
 _COLOURS = ("red", "blue", "green", "yellow", "white", "black", "brown", "grey", "orange", "purple", "pink", "silver")
 _THINGS = (
