@@ -30,7 +30,8 @@ from bench.preference_data import write_pairs
 from bench.results import Comparison, add_arguments, conclude
 from bench.trainer_case import OURS, SIDES, comparisons, dump, trained
 from bench.trainer_job import Job, job_of
-from bench.trainer_plain import encoded_pairs, start_model
+from bench.trainer_plain import start_model
+from bench.trainer_texts import encoded_pairs
 from rlaifv.adapters.huggingface.quiet import quiet
 from rlaifv.core.training import Hyperparameters, Precision
 
@@ -89,7 +90,7 @@ def _job(arguments: argparse.Namespace, model: Path, pairs: Path, dtype: str) ->
 
 def _name(job: Job) -> str:
     placeholder = start_model(job).config.image_token_id
-    return f"trainer, {encoded_pairs(job)[0].prompt.count(placeholder)} image tokens"
+    return f"trainer, {encoded_pairs(job.model, job.pairs)[0].prompt.count(placeholder)} image tokens"
 
 
 def _peaks(arguments: argparse.Namespace, job: Job, dtype: str, sides: list[str]) -> dict[str, float]:

@@ -19,7 +19,8 @@ from bench.timing import Timed, cpu_seconds, interleave, speedup
 from bench.trainer_flop import costs, once, shared
 from bench.trainer_job import Job, Side, Step
 from bench.trainer_ours import OurTrainer
-from bench.trainer_plain import PlainLoop, encoded_pairs, start_model
+from bench.trainer_plain import PlainLoop, start_model
+from bench.trainer_texts import encoded_pairs
 
 OURS = "ours"
 LIMITS = {"fp32": 1e-4, "bf16": 0.05}
@@ -120,7 +121,7 @@ def weights_apart(one: Trained, other: Trained, start: Mapping[str, Tensor]) -> 
 
 def needed_flop(job: Job, steps: int) -> float:
     """FLOP that `steps` of the job's steps need, with their share of the reference."""
-    pairs = encoded_pairs(job)
+    pairs = encoded_pairs(job.model, job.pairs)
     found = costs(start_model(job), pairs[0])
     training = sum(found.step(shared([pairs[n] for n in batch])) for batch in job.batches[:steps])
     return training + once(found, pairs) * steps / len(job.batches)
@@ -128,7 +129,10 @@ def needed_flop(job: Job, steps: int) -> float:
 
 def same_tokens(job: Job) -> bool:
     """Whether the library makes the same token sequences as the model's own processor, which the baselines call."""
-    theirs = [(tuple(p.prompt + p.chosen), tuple(p.prompt + p.rejected), len(p.prompt)) for p in encoded_pairs(job)]
+    theirs = [
+        (tuple(p.prompt + p.chosen), tuple(p.prompt + p.rejected), len(p.prompt))
+        for p in encoded_pairs(job.model, job.pairs)
+    ]
     return OurTrainer(job).tokens == theirs
 
 

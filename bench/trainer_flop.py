@@ -19,10 +19,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedModel
 
-from bench.trainer_plain import Encoded
+from bench.trainer_texts import Encoded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +67,8 @@ def costs(model: PreTrainedModel, pair: Encoded) -> Costs:
     image_tokens = pair.prompt.count(model.config.image_token_id)
     projector = 2 * _weights(between) * image_tokens
     width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    with torch.no_grad(), FlopCounterMode(display=False) as counted:
+    # The fused kernel of the CPU is not in torch's register of what is counted.
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counted:
         model.get_image_features(**pair.picture)
     return Costs(
         token=2 * _weights(decoder.modules()),

@@ -30,6 +30,8 @@ class OurTrainer:
         prove_batch(loaded)
         limit = min(job.hyperparameters.max_tokens, context_tokens(loaded.model))
         self._data = load_pairs(job.pairs, "", loaded, limit)
+        if self._data.dropped:
+            raise ValueError(f"pairs were left out ({dict(self._data.dropped)}): give the model a longer context")
         self._model = TrainingModel(loaded, self._data, job.hyperparameters, self._options.feature_bytes)
         self._taken: list[int] = []
 

@@ -6,36 +6,19 @@ is a second model, run at every step. Pixels are computed once a picture, before
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from PIL import Image as PilImage
 from torch import Tensor
 from torch.nn.functional import log_softmax, logsigmoid
 from torch.nn.utils import clip_grad_norm_
 from torch.nn.utils.rnn import pad_sequence
-from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel
+from transformers import AutoModelForImageTextToText, PreTrainedModel
 
 from bench.trainer_job import Job, Step
-from rlaifv.adapters.preferences import PreferenceRow, read_preferences
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Encoded:
-    """Token ids of a pair, the end of sequence included, and its picture's tensors for the model.
-
-    Pairs with the same number `asked` have question and picture in common.
-    """
-
-    asked: int
-    prompt: list[int]
-    chosen: list[int]
-    rejected: list[int]
-    picture: dict[str, Tensor]
+from bench.trainer_texts import encoded_pairs
 
 
 class PlainLoop:
@@ -57,11 +40,16 @@ class PlainLoop:
 
     def start(self) -> None:
         """Tokens, pixels and, where it is stored, the reference."""
-        self._pairs = encoded_pairs(self._job)
+        self._pairs = encoded_pairs(self._job.model, self._job.pairs)
         if self._stored:
             size = self._job.hyperparameters.micro_batch_size
             parts = [range(first, min(first + size, len(self._pairs))) for first in range(0, len(self._pairs), size)]
             self._kept = torch.cat([self._reference_sums(part) for part in parts], dim=1)
+
+    def reference_logprobs(self) -> Tensor:
+        """The stored ones, shape (2, pairs), chosen first."""
+        assert self._kept is not None
+        return self._kept
 
     def step(self) -> Step:
         """See Side."""
@@ -123,32 +111,3 @@ def start_model(job: Job) -> PreTrainedModel:
     model = AutoModelForImageTextToText.from_pretrained(job.model, dtype=torch.float32, local_files_only=True)
     model.get_encoder(modality="image").requires_grad_(False)
     return model
-
-
-def encoded_pairs(job: Job) -> list[Encoded]:
-    """All pairs, each picture through the processor once a prompt."""
-    processor = AutoProcessor.from_pretrained(job.model, local_files_only=True)
-    seen: dict[tuple[bytes, str], tuple[int, list[int], dict[str, Tensor]]] = {}
-    found = []
-    for row in read_preferences(job.pairs):
-        asked = _template(processor, row)
-        if (row.image, row.question) not in seen:
-            picture = PilImage.open(io.BytesIO(row.image))
-            inputs = dict(processor(images=[picture], text=asked, return_tensors="pt", add_special_tokens=False))
-            ids = inputs.pop("input_ids")[0].tolist()
-            inputs.pop("attention_mask")
-            seen[row.image, row.question] = (len(seen), ids, inputs)
-        number, ids, inputs = seen[row.image, row.question]
-        chosen, rejected = (
-            _template(processor, row, answer).removeprefix(asked) for answer in (row.chosen, row.rejected)
-        )
-        answers = [processor.tokenizer(text, add_special_tokens=False).input_ids for text in (chosen, rejected)]
-        found.append(Encoded(asked=number, prompt=ids, chosen=answers[0], rejected=answers[1], picture=inputs))
-    return found
-
-
-def _template(processor: Any, row: PreferenceRow, answer: str | None = None) -> str:
-    asked = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": row.question}]}
-    answered = [] if answer is None else [{"role": "assistant", "content": [{"type": "text", "text": answer}]}]
-    text: str = processor.apply_chat_template([asked, *answered], add_generation_prompt=answer is None, tokenize=False)
-    return text

@@ -10,6 +10,7 @@ import io
 import tempfile
 import time
 import warnings
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -17,11 +18,13 @@ from datasets import Dataset
 from PIL import Image as PilImage
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
+from transformers import AutoProcessor
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
 from bench.trainer_job import Job, Step
 from bench.trainer_plain import start_model
+from bench.trainer_texts import texts
 from rlaifv.adapters.preferences import PreferenceRow, read_preferences
 
 
@@ -32,7 +35,8 @@ class TrlTrainer:
         self._job = job
         self._done = 0
         self.collating_s = 0.0
-        rows = [_columns(row) for row in read_preferences(job.pairs)]
+        processor = AutoProcessor.from_pretrained(job.model, local_files_only=True)
+        rows = [_columns(processor, row) for row in read_preferences(job.pairs)]
         self._folder = tempfile.TemporaryDirectory(prefix="trl-")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -40,6 +44,7 @@ class TrlTrainer:
                 model=start_model(job),
                 args=_config(job, self._folder.name, checkpointing),
                 train_dataset=Dataset.from_list(rows),
+                processing_class=processor,
             )
         self._model, self._optimizer = self._trainer.accelerator.prepare(
             self._trainer.model, self._trainer.create_optimizer()
@@ -76,13 +81,9 @@ class TrlTrainer:
         return {name: parameter.detach().clone() for name, parameter in named if parameter.requires_grad}
 
 
-def _columns(row: PreferenceRow) -> dict[str, Any]:
-    return {
-        "prompt": [{"role": "user", "content": row.question}],
-        "chosen": [{"role": "assistant", "content": row.chosen}],
-        "rejected": [{"role": "assistant", "content": row.rejected}],
-        "images": [PilImage.open(io.BytesIO(row.image))],
-    }
+def _columns(processor: Any, row: PreferenceRow) -> dict[str, Any]:
+    """Texts, not messages: for those TRL would leave out the end of sequence where a chat template does."""
+    return {**asdict(texts(processor, row)), "images": [PilImage.open(io.BytesIO(row.image))]}
 
 
 def _config(job: Job, folder: str, checkpointing: bool) -> DPOConfig:
