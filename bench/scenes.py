@@ -79,8 +79,9 @@ def corpus() -> Iterator[str]:
     rng = random.Random("corpus")
     yield from ("yes Yes no No", " yes. no. Yes, it is. No, it is not. YES NO")
     for _ in range(3000):
-        yield from statement(rng)
-        yield "USER: Describe the picture in detail. ASSISTANT: Please answer yes or no. What do you see in this image?"
+        claim, question = statement(rng)
+        yield from (claim, question_prompt(question))
+        yield "USER: Describe the picture in detail. ASSISTANT: What do you see in this image?"
 
 
 def _asked(seed: int, answers: int, claims: int, repeated: float) -> AskedPicture:
