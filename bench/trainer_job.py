@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from rlaifv.adapters.preferences import count_preferences
+from rlaifv.adapters.preferences import read_preferences
 from rlaifv.core.training import Hyperparameters, Precision
 from rlaifv.learning.loop import LoopSettings, TrainingLoop
 from rlaifv.learning.objectives import ObjectiveOutput
@@ -73,15 +73,18 @@ class Job:
 
 
 def job_of(model: Path, pairs: Path, hyperparameters: Hyperparameters) -> Job:
-    """The job, its batches in the library's own order."""
-    settings = loop_settings(hyperparameters, count_preferences(pairs))
+    """The job, its batches in the library's own order: the pairs of a prompt stay together."""
+    numbers: dict[tuple[bytes, str], int] = {}
+    prompts = [numbers.setdefault((row.image, row.question), len(numbers)) for row in read_preferences(pairs)]
+    settings = loop_settings(hyperparameters, prompts)
     return Job(model=model, pairs=pairs, hyperparameters=hyperparameters, batches=_batches(settings))
 
 
-def loop_settings(hyper: Hyperparameters, examples: int) -> LoopSettings:
-    """The library's loop, set as its training run sets it."""
+def loop_settings(hyper: Hyperparameters, prompts: Sequence[int]) -> LoopSettings:
+    """The library's loop, set as its training run sets it; `prompts` has the number of every pair's prompt."""
     return LoopSettings(
-        examples=examples,
+        examples=len(prompts),
+        groups=tuple(prompts),
         epochs=hyper.epochs,
         batch_size=hyper.batch_size,
         micro_batch_size=hyper.micro_batch_size,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import torch
@@ -11,7 +12,7 @@ from bench.trainer_job import Job, Step, loop_settings
 from rlaifv.adapters.huggingface.checkpoint import checkpoint_at
 from rlaifv.adapters.huggingface.decoder import context_tokens
 from rlaifv.adapters.huggingface.loading import load_model
-from rlaifv.adapters.huggingface.probe import prove_batch
+from rlaifv.adapters.huggingface.probe import prove_training
 from rlaifv.adapters.huggingface.training_data import load_pairs
 from rlaifv.adapters.huggingface.training_model import TrainingModel
 from rlaifv.adapters.huggingface.training_run import TrainerOptions
@@ -27,12 +28,17 @@ class OurTrainer:
         self._job = job
         self._options = options or TrainerOptions()
         loaded = load_model(checkpoint_at(job.model), Precision.FP32, "cpu")
-        prove_batch(loaded)
+        padding_reason = prove_training(loaded)
+        if padding_reason:
+            sys.stderr.write(f"sequences are padded: {padding_reason}\n")
         limit = min(job.hyperparameters.max_tokens, context_tokens(loaded.model))
         self._data = load_pairs(job.pairs, "", loaded, limit)
         if self._data.dropped:
             raise ValueError(f"pairs were left out ({dict(self._data.dropped)}): give the model a longer context")
-        self._model = TrainingModel(loaded, self._data, job.hyperparameters, self._options.feature_bytes)
+        options = self._options
+        self._model = TrainingModel(
+            loaded, self._data, job.hyperparameters, options.feature_bytes, options.pack_tokens, padding_reason
+        )
         self._taken: list[int] = []
 
     @property
@@ -47,7 +53,7 @@ class OurTrainer:
         self._objective = DpoObjective(
             score=self._model.score, reference=reference, beta=hyper.beta, sft_weight=hyper.sft_weight
         )
-        self._loop = TrainingLoop(self._model.parameters, self._noted, loop_settings(hyper, len(self._data.pairs)))
+        self._loop = TrainingLoop(self._model.parameters, self._noted, loop_settings(hyper, self._data.prompts))
         self._model.train()
 
     def step(self) -> Step:

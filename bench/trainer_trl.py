@@ -46,6 +46,8 @@ class TrlTrainer:
                 train_dataset=Dataset.from_list(rows),
                 processing_class=processor,
             )
+        if checkpointing:  # Trainer.train would do so
+            self._trainer.model.gradient_checkpointing_enable()
         self._model, self._optimizer = self._trainer.accelerator.prepare(
             self._trainer.model, self._trainer.create_optimizer()
         )
