@@ -91,12 +91,18 @@ def _asked(seed: int, answers: int, claims: int, repeated: float) -> AskedPictur
     for _ in range(answers):
         earlier = list(known)
         answer: list[str] = []
-        while len(answer) < claims:
+        for _ in range(claims):
             again = bool(earlier) and rng.random() < repeated
-            question = rng.choice(earlier) if again else statement(rng)[1]
-            if question in answer or (not again and question in known):
-                continue
-            answer.append(question)
+            answer.append(_next(rng, [one for one in earlier if one not in answer] if again else [], known + answer))
         known += [question for question in answer if question not in known]
         made.append(tuple(answer))
     return AskedPicture(image=Image.of(picture(seed)), answers=tuple(made))
+
+
+def _next(rng: random.Random, earlier: list[str], known: list[str]) -> str:
+    """One of `earlier`, or where there is none a question that is not known."""
+    if earlier:
+        return rng.choice(earlier)
+    while (question := statement(rng)[1]) in known:
+        pass
+    return question
