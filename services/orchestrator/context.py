@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from rlaifv.adapters.runs import layout
 from rlaifv.adapters.runs.ledger import Ledger
@@ -44,15 +45,18 @@ class RunPrompts:
     order: tuple[str, ...]
 
     @classmethod
-    def read(cls, run: RunFile) -> RunPrompts:
-        """Raises NotFound for a missing file and InvalidInput for a bad, overlapping or too small one."""
+    def read(cls, run: RunFile, spool: Path | None = None) -> RunPrompts:
+        """Raises NotFound for a missing file and InvalidInput for a bad, overlapping or too small one.
+
+        `spool` is a folder for pictures of files that are slow to read one by one (see `read_prompt_set`).
+        """
         files = run.prompts
         sets = {
-            "train": read_prompt_set(files.train, "prompts.train"),
-            "validation": read_prompt_set(files.validation, "prompts.validation"),
+            "train": read_prompt_set(files.train, "prompts.train", spool=spool),
+            "validation": read_prompt_set(files.validation, "prompts.validation", spool=spool),
         }
         if files.evaluation is not None:
-            sets["evaluation"] = read_prompt_set(files.evaluation, "prompts.evaluation", with_truth=True)
+            sets["evaluation"] = read_prompt_set(files.evaluation, "prompts.evaluation", with_truth=True, spool=spool)
         check_disjoint(sets)
         order = prompt_order(sets["train"].ids, run.seed)
         iteration_prompts(order, run.iterations, run.prompts_per_iteration)

@@ -96,7 +96,7 @@ class Contexts:
         if record.attempt != attempt or not record.phase.active:
             raise Conflict(f"attempt {attempt} of the run {name!r} is over")
         run = parse_run_file(record.config_yaml, around.root)
-        prompts = await asyncio.to_thread(RunPrompts.read, run)
+        prompts = await asyncio.to_thread(RunPrompts.read, run, around.root)
         connection = around.connect(run)
         context = RunContext(
             run=run,

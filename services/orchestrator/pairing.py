@@ -127,8 +127,9 @@ def _read(context: RunContext, iteration: int, kept: Sequence[_Chosen]) -> Itera
         name = layout.shard(iteration, shard)
         candidates = dict(zip(rows, shard_candidates(context.artifacts.read(name), name, rows), strict=True))
         for place in of_shard:
-            chosen, rejected = (candidates[row].scored() for row in (place.chosen, place.rejected))
-            assert chosen is not None and rejected is not None, "only candidates with a score are chosen"
+            chosen, rejected = candidates[place.chosen].scored(), candidates[place.rejected].scored()
+            assert chosen is not None, "only candidates with a score are chosen"
+            assert rejected is not None, "only candidates with a score are rejected"
             yield shard, PreferencePair(prompt_id=chosen.candidate.prompt_id, chosen=chosen, rejected=rejected)
 
 

@@ -7,7 +7,7 @@ A set keeps ids and image digests in memory and reads pictures when they are ask
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,66 +15,89 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rlaifv.adapters.files import storage_errors
+from rlaifv.adapters.runs.prompt_rows import (
+    COLUMNS,
+    GroupedRows,
+    PromptRows,
+    SpooledRows,
+    all_rows,
+    has_large_groups,
+)
 from rlaifv.core.candidates import Prompt
 from rlaifv.core.errors import DataLoss, InvalidInput, NotFound
 from rlaifv.core.images import Image
 from rlaifv.core.seeds import derive_seed
 
-_COLUMNS = ("prompt_id", "image", "prompt")
+_DIGEST_BYTES = 32
 
 
 @dataclass(frozen=True, kw_only=True)
 class PromptSet:
-    """The prompts of one file, in its order. `digests` holds each prompt's image digest, `truths` its scene as JSON."""
+    """The prompts of one file, in its order. `truths` holds each prompt's scene as JSON."""
 
     path: Path
     ids: tuple[str, ...]
-    digests: Mapping[str, str] = field(repr=False)
     truths: Mapping[str, str] = field(repr=False)
-    _rows: Mapping[str, tuple[int, int]] = field(repr=False)
+    _digests: bytes = field(repr=False)
+    _numbers: Mapping[str, int] = field(repr=False)
+    _rows: PromptRows = field(repr=False)
 
     def prompts(self, ids: Sequence[str]) -> list[Prompt]:
         """The prompts with these ids, in that order, pictures included. Raises NotFound, or DataLoss if the file changed."""
-        missing = [prompt_id for prompt_id in ids if prompt_id not in self._rows]
+        missing = [prompt_id for prompt_id in ids if prompt_id not in self._numbers]
         if missing:
             raise NotFound(f"{self.path}: there is no prompt with the id {missing[0]!r}")
-        groups = sorted({self._rows[prompt_id][0] for prompt_id in ids})
         found: dict[str, Prompt] = {}
-        with _open(self.path) as file:
-            for group in groups:
-                table = file.read_row_group(group, columns=list(_COLUMNS))
-                rows = {pid: row for pid in ids for g, row in [self._rows[pid]] if g == group}
-                for prompt_id, row in rows.items():
-                    found[prompt_id] = self._prompt(prompt_id, table.slice(row, 1).to_pylist()[0])
+        for number, row in self._rows.read([self._numbers[prompt_id] for prompt_id in ids]):
+            found[self.ids[number]] = self._prompt(number, row)
         return [found[prompt_id] for prompt_id in ids]
 
-    def _prompt(self, prompt_id: str, row: Mapping[str, Any]) -> Prompt:
+    def digests(self) -> Iterator[str]:
+        """The SHA-256 of every prompt's image."""
+        return map(self._digest, range(len(self.ids)))
+
+    def _digest(self, number: int) -> str:
+        return self._digests[number * _DIGEST_BYTES : (number + 1) * _DIGEST_BYTES].hex()
+
+    def _prompt(self, number: int, row: Mapping[str, Any]) -> Prompt:
+        prompt_id = self.ids[number]
         image = Image.of(_image_bytes(row["image"], self.path, prompt_id))
-        if row["prompt_id"] != prompt_id or image.sha256 != self.digests[prompt_id]:
+        if row.get("prompt_id", prompt_id) != prompt_id or image.sha256 != self._digest(number):
             raise DataLoss(f"{self.path}: the prompt {prompt_id!r} changed while the run uses it; restore the file")
         return Prompt(id=prompt_id, image=image, text=row["prompt"])
 
 
-def read_prompt_set(path: Path, name: str, *, with_truth: bool = False) -> PromptSet:
-    """Read and check the file; `name` is the run file's field, for messages. Raises NotFound and InvalidInput."""
-    columns = [*_COLUMNS, "truth"] if with_truth else list(_COLUMNS)
-    digests: dict[str, str] = {}
+def read_prompt_set(path: Path, name: str, *, with_truth: bool = False, spool: Path | None = None) -> PromptSet:
+    """Read and check the file; `name` is the run file's field, for messages. Raises NotFound, InvalidInput and StorageFull.
+
+    `spool` is a folder with room for the pictures of a file whose row groups are large; without one, prompts of such a file come
+    slowly.
+    """
+    columns = [*COLUMNS, "truth"] if with_truth else list(COLUMNS)
+    numbers: dict[str, int] = {}
     truths: dict[str, str] = {}
-    rows: dict[str, tuple[int, int]] = {}
+    digests = bytearray()
     with _open(path) as file:
         lacking = [column for column in columns if column not in file.schema_arrow.names]
         if lacking:
             raise InvalidInput.field(name, str(path), f"has no column {lacking[0]!r}; it needs {', '.join(columns)}")
-        for group in range(file.num_row_groups):
-            for index, row in enumerate(file.read_row_group(group, columns=columns).to_pylist()):
-                prompt_id = _checked_id(row, name, rows)
-                digests[prompt_id] = Image.of(_image_bytes(row["image"], path, prompt_id)).sha256
-                rows[prompt_id] = (group, index)
-                if with_truth:
-                    truths[prompt_id] = row["truth"]
-    if not rows:
+        spooled = _spool(spool) if spool is not None and has_large_groups(file.metadata) else None
+        for row in all_rows(file, columns):
+            prompt_id = _checked_id(row, name, numbers)
+            digests += bytes.fromhex(Image.of(_image_bytes(row["image"], path, prompt_id)).sha256)
+            numbers[prompt_id] = len(numbers)
+            if with_truth:
+                truths[prompt_id] = row["truth"]
+            if spooled is not None:
+                with storage_errors(path):
+                    spooled.add(row)
+        rows = spooled or GroupedRows(path, file.metadata)
+    if not numbers:
         raise InvalidInput.field(name, str(path), "holds no prompt")
-    return PromptSet(path=path, ids=tuple(rows), digests=digests, truths=truths, _rows=rows)
+    return PromptSet(
+        path=path, ids=tuple(numbers), truths=truths, _digests=bytes(digests), _numbers=numbers, _rows=rows
+    )
 
 
 def check_disjoint(sets: Mapping[str, PromptSet]) -> None:
@@ -82,8 +105,15 @@ def check_disjoint(sets: Mapping[str, PromptSet]) -> None:
     names = list(sets)
     for index, left in enumerate(names):
         for right in names[index + 1 :]:
-            _check_apart(left, sets[left].ids, right, sets[right].ids, "prompt id")
-            _check_apart(left, sets[left].digests.values(), right, sets[right].digests.values(), "image (SHA-256)")
+            few, many = sorted((sets[left], sets[right]), key=lambda one: len(one.ids))
+            _refuse_shared(left, right, set(few.ids).intersection(many.ids), "prompt id")
+            _refuse_shared(left, right, set(few.digests()).intersection(many.digests()), "image (SHA-256)")
+
+
+def _spool(folder: Path) -> SpooledRows:
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        return SpooledRows(folder)
 
 
 def prompt_order(ids: Iterable[str], run_seed: int) -> tuple[str, ...]:
@@ -105,12 +135,11 @@ def iteration_prompts(order: Sequence[str], iteration: int, count: int) -> Seque
     return order[(iteration - 1) * count : iteration * count]
 
 
-def _check_apart(left: str, ours: Iterable[str], right: str, theirs: Iterable[str], what: str) -> None:
-    shared = sorted(set(ours) & set(theirs))
+def _refuse_shared(left: str, right: str, shared: Collection[str], what: str) -> None:
     if shared:
         raise InvalidInput.field(
             f"prompts.{right}",
-            shared[0],
+            min(shared),
             f"this {what} is in prompts.{left} too ({len(shared)} shared in all); the sets must be disjoint",
         )
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from rlaifv.adapters.runs.prompt_rows import has_large_groups
 from rlaifv.adapters.runs.prompt_sets import check_disjoint, iteration_prompts, prompt_order, read_prompt_set
 from rlaifv.adapters.runs.reading import parse_run_file
 from rlaifv.core.errors import DataLoss, InvalidInput, NotFound
@@ -42,6 +43,36 @@ def test_pictures_may_be_plain_bytes_or_files_beside_the_set(tmp_path: Path) -> 
         write(tmp_path / "named.parquet", image=[{"bytes": None, "path": "one.png"}]), "prompts.train"
     )
     assert plain.prompts(["a"]) == named.prompts(["a"])
+
+
+def test_a_file_of_one_large_row_group_is_laid_out_once_and_leaves_nothing(tmp_path: Path) -> None:
+    """pyarrow's default row group is a million rows: every shard would read the whole file."""
+    (tmp_path / "one.png").write_bytes(picture(1))
+    large = [{"bytes": random.Random(number).randbytes(3 << 20), "path": None} for number in range(4)]
+    columns = {
+        "prompt_id": list("abcde"),
+        "image": [*large, {"bytes": None, "path": "one.png"}],
+        "prompt": list("äbcde"),
+    }
+    path = write(tmp_path / "set.parquet", **columns)
+    assert has_large_groups(pq.read_metadata(path))
+    room = tmp_path / "room"
+    by_group = read_prompt_set(path, "prompts.train")
+    spooled = read_prompt_set(path, "prompts.train", spool=room)
+    ids = ["e", "a", "d", "b"]
+    assert spooled.prompts(ids) == by_group.prompts(ids)
+    path.unlink()
+    assert [prompt.text for prompt in spooled.prompts(["a", "c"])] == ["ä", "c"]
+    assert list(room.iterdir()) == []
+
+
+def test_a_file_of_small_row_groups_is_read_where_it_is(tmp_path: Path) -> None:
+    write_prompts(tmp_path / "set.parquet", 0, 40)
+    prompts = read_prompt_set(tmp_path / "set.parquet", "prompts.train", spool=tmp_path / "room")
+    assert not (tmp_path / "room").exists()
+    everything = prompts.prompts(prompts.ids)
+    assert [prompt.image.data for prompt in everything] == [picture(number) for number in range(40)]
+    assert [prompt.image.sha256 for prompt in everything] == list(prompts.digests())
 
 
 @pytest.mark.parametrize(
