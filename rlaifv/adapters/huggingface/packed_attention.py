@@ -41,7 +41,7 @@ class PackLayout:
         """For a forward pass on `device`."""
         tree, branch = (column.to(device) for column in pack.lineage)
         blocks = None
-        if device.type != "cpu":
+        if device.type == "cuda":
             tokens = pack.tokens
             blocks = create_block_mask(
                 mask_mod(tree, branch), B=None, H=None, Q_LEN=tokens, KV_LEN=tokens, device=device
@@ -74,7 +74,7 @@ def packed_attention(
         lower = torch.get_autocast_dtype(device)
         query, key, value = query.to(lower), key.to(lower), value.to(lower)
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
-    if dropout:
+    if dropout or (device != "cpu" and packing.blocks is None):
         mixed = _masked(query, key, value, packing, scale, dropout)
     elif packing.blocks is not None:
         mixed = compiled_flex_attention()(
@@ -86,7 +86,7 @@ def packed_attention(
 
 
 def _masked(query: Tensor, key: Tensor, value: Tensor, packing: PackLayout, scale: float, dropout: float) -> Tensor:
-    """Tree by tree with a boolean mask: for models that drop attention weights, which the kernels above cannot."""
+    """Tree by tree with a boolean mask: for models that drop attention weights and devices without a kernel of ours."""
     grouped, parts = query.shape[1] != key.shape[1], []
     for span in packing.spans:
         at = slice(span.start, span.end)

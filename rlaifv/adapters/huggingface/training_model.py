@@ -43,7 +43,10 @@ _REFERENCE_PAIRS = 1024
 
 
 class TrainingModel:
-    """Scores pairs with gradients; `parameters` are the weights that learn, by name."""
+    """Scores pairs with gradients; `parameters` are the weights that learn, by name.
+
+    `padding_reason` says why sequences are padded, "" where they are packed.
+    """
 
     def __init__(
         self,
@@ -64,9 +67,8 @@ class TrainingModel:
             raise InvalidInput.field(
                 "training.train_vision", True, "does not go with LoRA: adapters are for the language model"
             )
-        if padding_reason is None:
-            padding_reason = prove_training(loaded)
-        self._packs = None if padding_reason else PackReader(loaded.model)
+        self.padding_reason = prove_training(loaded) if padding_reason is None else padding_reason
+        self._reader = None if self.padding_reason else PackReader(loaded.model)
         self._pack_tokens = pack_tokens
         self._loaded = loaded
         self._data = data
@@ -101,7 +103,9 @@ class TrainingModel:
         encoded = [self._data.pairs[number] for number in pairs]
         sequences = [pair.chosen for pair in encoded] + [pair.rejected for pair in encoded]
         images = [pair.image for pair in encoded] * 2
-        sums = self._padded(sequences, images) if self._packs is None else self._packed(self._packs, sequences, images)
+        sums = (
+            self._padded(sequences, images) if self._reader is None else self._packed(self._reader, sequences, images)
+        )
         return PairLogprobs(chosen=sums[: len(pairs)], rejected=sums[len(pairs) :])
 
     def reference(self, batch_size: int) -> PairLogprobs:
@@ -112,7 +116,7 @@ class TrainingModel:
         self.eval()
         prompts = self._data.prompts
         order = sorted(range(len(prompts)), key=prompts.__getitem__)
-        size = batch_size if self._packs is None else _REFERENCE_PAIRS
+        size = batch_size if self._reader is None else _REFERENCE_PAIRS
         chosen, rejected = torch.empty(len(order)), torch.empty(len(order))
         with torch.no_grad():
             for start in range(0, len(order), size):
@@ -144,14 +148,14 @@ class TrainingModel:
             model = self._peft.merge_and_unload()
         save_model(model, self._loaded.folder, target, self._loaded.stored_dtype)
 
-    def _packed(self, packs_of: PackReader, sequences: Sequence[TokenSequence], images: Sequence[str]) -> Tensor:
+    def _packed(self, reader: PackReader, sequences: Sequence[TokenSequence], images: Sequence[str]) -> Tensor:
         """Summed log-probability of each answer, every prompt read once and equal answers to it once."""
         device = self._model.device
         forest = grow(sequences, images)
         sums = torch.zeros(len(forest), device=device)
         for pack in packs(forest, self._pack_tokens):
             with self._autocast():
-                hidden = packs_of.hidden(pack, self._vision.arguments([str(tree.key) for tree in pack.trees]))
+                hidden = reader.hidden(pack, self._vision.arguments([str(tree.key) for tree in pack.trees]))
                 predicting = hidden[pack.predictors.to(device)]
                 flat = token_logprobs(predicting, pack.targets.to(device), self._head, self._chunk_tokens)
             sums = sums.index_add(0, pack.owners.to(device), flat)

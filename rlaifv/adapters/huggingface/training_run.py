@@ -103,13 +103,13 @@ class _Run:
         hyper = job.hyperparameters
         loaded = load_model(job.policy, Precision.FP32, options.device)
         padding_reason = prove_training(loaded)
+        self._note = padding_reason and f"every answer is read with its prompt, padded: {padding_reason}"
         log.info("training_layout", job=job.id, layout="padded" if padding_reason else "packed", reason=padding_reason)
         limit = min(hyper.max_tokens, context_tokens(loaded.model))
         data = load_pairs(Path(job.pairs_uri.removeprefix("file://")), job.pairs_digest, loaded, limit)
         self._options = options
         self._folder = folder
         self._dropped = dict(data.dropped)
-        self._note = padding_reason and f"sequences are padded: {padding_reason}"
         self._model = TrainingModel(loaded, data, hyper, options.feature_bytes, options.pack_tokens, padding_reason)
         reference = self._reference(_stamp(job, loaded, data, limit, padding_reason))
         objective = DpoObjective(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -14,6 +16,7 @@ from rlaifv.learning.sequences import join
 from rlaifv.learning.tree_attention import dense_mask, tree_attention
 
 WIDTH, SCALE = 8, 0.3
+Way = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def pack(*trees: tuple[int, tuple[int, ...]]) -> Pack:
@@ -42,18 +45,26 @@ def dense(query: Tensor, key: Tensor, value: Tensor, made: Pack) -> Tensor:
 
 
 def compare(made: Pack, heads: int, kv_heads: int, dtype: torch.dtype, within: float) -> None:
-    *states_in, gradient = states(made.tokens, heads, kv_heads, dtype)
-    exact = [state.float().detach().requires_grad_() for state in states_in]
-    mine = [state.detach().requires_grad_() for state in states_in]
-    stated, found = dense(*exact, made), tree_attention(*mine, made.spans, SCALE)
-    assert found.dtype == dtype
-    torch.testing.assert_close(found.float(), stated, rtol=within, atol=within)
-    stated.backward(gradient.float())
-    found.backward(gradient)
-    for one, other in zip(mine, exact, strict=True):
-        assert one.grad is not None
-        assert other.grad is not None
-        torch.testing.assert_close(one.grad.float(), other.grad, rtol=within, atol=within)
+    """With a dense mask in fp32."""
+    *inputs, gradient = states(made.tokens, heads, kv_heads, dtype)
+
+    def stated(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        return dense(query.float(), key.float(), value.float(), made).to(dtype)
+
+    compare_gradients(lambda q, k, v: tree_attention(q, k, v, made.spans, SCALE), stated, inputs, gradient, within)
+
+
+def compare_gradients(
+    found: Way, stated: Way, inputs: Sequence[Tensor], gradient: Tensor, within: float = 2e-5
+) -> None:
+    results = []
+    for way in (found, stated):
+        leaves = [one.detach().requires_grad_() for one in inputs]
+        output = way(*leaves)
+        output.backward(gradient)
+        results.append([output, *(leaf.grad for leaf in leaves)])
+    for mine, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=within, atol=within)
 
 
 @settings(max_examples=40, deadline=None)
