@@ -13,9 +13,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -173,8 +174,6 @@ class Statements:
 async def run_once(folder: Path, size: Size) -> Measured:
     """A run from the request to its summary, watched all the while as the command line does."""
     root = folder / "runs"
-    root.mkdir()
-    write_prompts(folder, size)
     clock = Clock()
     with PeakMemory() as memory, Statements() as statements:
         async with orchestrator(root, size, clock) as runs:
@@ -280,40 +279,54 @@ def _total(paths: Any) -> int:
     return sum(path.stat().st_size for path in paths)
 
 
-async def measure(size: Size) -> Measured:
-    """The run of this size, after two of one shard: one to warm up, one to compare with."""
+@contextmanager
+def worlds(sizes: Sequence[Size]) -> Iterator[list[Path]]:
+    """A folder with prompts for each size; they are written by another process, so that no memory of it is left in this one."""
+    with tempfile.TemporaryDirectory(prefix="rlaifv-growth-") as folder:
+        folders = [Path(folder) / str(number) for number in range(len(sizes))]
+        for one, size in zip(folders, sizes, strict=True):
+            (one / "runs").mkdir(parents=True)
+            writer = get_context("fork").Process(target=write_prompts, args=(one, size))
+            writer.start()
+            writer.join()
+        yield folders
+
+
+async def measure(sizes: Sequence[Size], folders: Sequence[Path]) -> Measured:
+    """The last of three runs; the first two are of one shard: to warm up, and to compare with."""
     logging.basicConfig(level=logging.ERROR)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    small = replace(size, prompts=size.shard_prompts)
-    runs: list[Measured] = []
-    for number, one in enumerate((small, small, size)):
-        with tempfile.TemporaryDirectory(prefix="rlaifv-growth-") as folder:
-            runs.append(await run_once(Path(folder), _in_own_database(one, number)))
-    fixed = runs[1]
+    places = zip(folders, sizes, strict=True)
+    _, fixed, found = [await run_once(*_in_own_database(*place)) for place in places]
     names = ("prompts", "wall_s", "cpu_s", "own_s", "peak_mib", "statements")
-    return replace(runs[2], fixed={name: getattr(fixed, name) for name in names} | _database(fixed))
+    return replace(found, fixed={name: getattr(fixed, name) for name in names} | _database(fixed))
 
 
 def _database(one: Measured) -> dict[str, float]:
     return {"database": one.bytes["database"], "rows": sum(one.rows.values())}
 
 
-def _in_own_database(size: Size, number: int) -> Size:
+def _in_own_database(folder: Path, size: Size) -> tuple[Path, Size]:
     """Where it is Postgres: a database of its own for each run, made now."""
     if not size.database:
-        return size
+        return folder, size
     url = sa.make_url(size.database).set(drivername="postgresql+psycopg")
-    name = f"growth_{number}_{time.time_ns()}"
+    name = f"growth_{time.time_ns()}"
     engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
     engine.dispose()
-    return replace(size, database=url.set(drivername="postgresql", database=name).render_as_string(False))
+    own = url.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+    return folder, replace(size, database=own)
 
 
 def main(arguments: Sequence[str]) -> None:
     """Print what was measured."""
-    found = asyncio.run(measure(Size(**json.loads(arguments[0]))))
+    size = Size(**json.loads(arguments[0]))
+    small = replace(size, prompts=size.shard_prompts)
+    sizes = (small, small, size)
+    with worlds(sizes) as folders:
+        found = asyncio.run(measure(sizes, folders))
     sys.stdout.write(json.dumps(asdict(found)) + "\n")
 
 

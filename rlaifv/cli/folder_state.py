@@ -16,6 +16,7 @@ _AT_WORK = ("running", "pending")
 
 def ledger_states(runs: Path) -> dict[str, RunState]:
     """All runs in the ledger of a folder, newest first."""
+    from rlaifv.adapters.runs.history import RunHistory
     from rlaifv.adapters.runs.reading import parse_run_file
     from rlaifv.adapters.runs.summary import summarise_run
 
@@ -24,7 +25,7 @@ def ledger_states(runs: Path) -> dict[str, RunState]:
         for record in ledger.runs():
             run = parse_run_file(record.config_yaml, runs)
             progress = record.progress
-            summary = summarise_run(ledger, record, run) | {
+            summary = summarise_run(RunHistory(ledger, record.name), record, run) | {
                 "iteration": progress.iteration,
                 "iterations": run.iterations,
                 "stage": progress.stage,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rlaifv.adapters.runs import layout
+from rlaifv.adapters.runs.history import RunHistory
 from rlaifv.adapters.runs.ledger import Ledger
 from rlaifv.adapters.runs.prompt_sets import PromptSet, check_disjoint, iteration_prompts, prompt_order, read_prompt_set
 from rlaifv.adapters.runs.records import Entry, Progress, Span
@@ -104,11 +105,13 @@ class RunContext:
     began_at: float
     patience_s: float = 600.0
     keeper: PolicyKeeper = field(init=False)
+    history: RunHistory = field(init=False)
     _reported_at: float = field(init=False, default=0.0)
     _pinned: dict[str, str] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.keeper = PolicyKeeper(self.ports.policy, self.patience_s)
+        self.history = RunHistory(self.ledger, self.run.name)
 
     @property
     def name(self) -> str:

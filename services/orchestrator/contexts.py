@@ -10,6 +10,7 @@ from pathlib import Path
 
 import structlog
 
+from rlaifv.adapters.runs.history import RunHistory
 from rlaifv.adapters.runs.ledger import Ledger
 from rlaifv.adapters.runs.reading import parse_run_file
 from rlaifv.adapters.runs.records import RunPhase
@@ -69,7 +70,8 @@ class Contexts:
         if moved and not phase.active:
             # A full disk must not hide the error that it was.
             with contextlib.suppress(StorageFull):
-                await asyncio.to_thread(write_summary, around.ledger, around.artifacts(around.root / name), name)
+                artifacts = around.artifacts(around.root / name)
+                await asyncio.to_thread(write_summary, RunHistory(around.ledger, name), artifacts)
         return moved
 
     async def open(self, name: str, attempt: int) -> RunContext:

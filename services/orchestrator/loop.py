@@ -79,7 +79,7 @@ async def run_loop(context: RunContext, durable: Durable) -> None:
     start = Checkpoint(**began.details["start"])
     await context.report(0, Stage.EVALUATING, 0, 0)
     await durable.step("evaluate 0", lambda: evaluate_policy(context, 0, start))
-    await _summarise(context)
+    await _summarise(context, timeline=True)
     for index in range(1, context.run.iterations + 1):
         start = await _iterate(context, durable, index, start)
         await _summarise(context)
@@ -136,5 +136,5 @@ async def _begin(context: RunContext) -> Entry:
     return await context.once(0, "begin", make)
 
 
-async def _summarise(context: RunContext) -> None:
-    await asyncio.to_thread(write_summary, context.ledger, context.artifacts, context.name)
+async def _summarise(context: RunContext, *, timeline: bool = False) -> None:
+    await asyncio.to_thread(write_summary, context.history, context.artifacts, timeline=timeline)

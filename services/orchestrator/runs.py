@@ -6,12 +6,15 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 
 import structlog
 
 from rlaifv.adapters.runs import layout
+from rlaifv.adapters.runs.history import RunHistory
 from rlaifv.adapters.runs.lineage import trace_pair
 from rlaifv.adapters.runs.reading import dump_run_file, parse_run_file
 from rlaifv.adapters.runs.records import RunPhase, RunRecord
@@ -64,6 +67,10 @@ class Runs:
         self._contexts = contexts
         self._around = contexts.around
         self._engine = engine
+        self._histories: dict[str, RunHistory] = {}
+        self._summing_up = Lock()
+        # A run that is watched is read four times a second; YAML takes longer than all the rest of it.
+        self._parsed = lru_cache(maxsize=64)(parse_run_file)
 
     async def recover(self) -> None:
         """Begin anew what should be at work and is not: a crash between the ledger and the engine, or an older loop."""
@@ -213,20 +220,18 @@ class Runs:
         return replace(record, phase=unwritten[0], message=unwritten[1]) if unwritten else record
 
     def _state(self, record: RunRecord) -> RunState:
-        run = parse_run_file(record.config_yaml, self._around.root)
-        summary = summarise_run(self._around.ledger, record, run)
-        entries = self._around.ledger.entries(record.name)
-        begun = next((entry.details["start"] for entry in entries if entry.key == "begin"), None)
-        now = [entry.details for entry in entries if entry.iteration == record.progress.iteration]
-        rounds = summary["rounds"]
-        last = [entry.details["policy"] for entry in entries if entry.key == "evaluated"]
+        run = self._parsed(record.config_yaml, self._around.root)
+        with self._summing_up:
+            history = self._histories.setdefault(record.name, RunHistory(self._around.ledger, record.name))
+            rounds = summarise_run(history, record, run)["rounds"]
+            policy, dropped = history.policy, merge_counts(history.dropped(record.progress.iteration))
         return RunState(
             record=record,
             run=run,
             folder=self._around.artifacts(self._around.root / record.name).uri(""),
             wall_s=(record.ended_at or time.time()) - record.began_at,
-            policy=last[-1] if last else begun,
-            dropped=merge_counts(details.get("dropped", {}) for details in now),
+            policy=policy,
+            dropped=dropped,
             rounds=rounds,
         )
 

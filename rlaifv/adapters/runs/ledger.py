@@ -200,9 +200,14 @@ class Ledger:
 
     def entries(self, run: str) -> list[Entry]:
         """Everything that happened in the run, oldest first."""
-        query = sa.select(_entries).where(_entries.c.run == run).order_by(_entries.c.number, _entries.c.iteration)
+        return [entry for _, entry in self.entries_since(run, -1)]
+
+    def entries_since(self, run: str, number: int) -> list[tuple[int, Entry]]:
+        """What happened after entry `number`, oldest first, each with its number."""
+        where = (_entries.c.run == run) & (_entries.c.number > number)
+        query = sa.select(_entries).where(where).order_by(_entries.c.number, _entries.c.iteration)
         with self._transaction() as connection:
-            return [_entry(row) for row in connection.execute(query)]
+            return [(row.number, _entry(row)) for row in connection.execute(query)]
 
     def add_spans(self, run: str, spans: Sequence[Span]) -> None:
         """Note when stages were at work; a repeated stage or shard replaces its former time."""
@@ -215,9 +220,12 @@ class Ledger:
             keys = ["run", "iteration", "stage", "shard"]
             connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
 
-    def spans(self, run: str) -> list[Span]:
-        """The run's times, by their start."""
-        query = sa.select(_spans).where(_spans.c.run == run).order_by(_spans.c.start_s, _spans.c.stage, _spans.c.shard)
+    def spans(self, run: str, iteration: int | None = None) -> list[Span]:
+        """The run's times, or those of one iteration, by their start."""
+        where = _spans.c.run == run
+        if iteration is not None:
+            where &= _spans.c.iteration == iteration
+        query = sa.select(_spans).where(where).order_by(_spans.c.start_s, _spans.c.stage, _spans.c.shard)
         with self._transaction() as connection:
             return [_span(row) for row in connection.execute(query)]
 

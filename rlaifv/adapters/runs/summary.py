@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rlaifv.adapters.runs import layout
-from rlaifv.adapters.runs.ledger import Ledger
+from rlaifv.adapters.runs.history import RunHistory
 from rlaifv.adapters.runs.reading import parse_run_file
 from rlaifv.adapters.runs.records import Entry, RunRecord, Span
 from rlaifv.adapters.runs.run_file import RunFile
@@ -19,13 +19,13 @@ from rlaifv.core.iteration import Trained, Validated
 from rlaifv.ports.artifacts import Artifacts
 
 
-def summarise_run(ledger: Ledger, record: RunRecord, run: RunFile) -> dict[str, Any]:
+def summarise_run(history: RunHistory, record: RunRecord, run: RunFile) -> dict[str, Any]:
     """Everything that is known of the run now, plain JSON types; rounds that are over, oldest first."""
-    by_round: dict[int, dict[str, Entry]] = defaultdict(dict)
-    for entry in ledger.entries(record.name):
-        by_round[entry.iteration][entry.key] = entry
-    spans = ledger.spans(record.name)
-    over = [index for index in sorted(by_round) if "evaluated" in by_round[index]]
+    history.update()
+    for index in sorted(history.rounds):
+        if history.rounds[index].over and index not in history.summaries:
+            history.summaries[index] = _round(history, index)
+    begun = history.rounds[0].entries
     return {
         "name": record.name,
         "seed": run.seed,
@@ -33,19 +33,24 @@ def summarise_run(ledger: Ledger, record: RunRecord, run: RunFile) -> dict[str, 
         "phase": record.phase,
         "message": record.message,
         "wall_s": round((record.ended_at or time.time()) - record.began_at, 3),
-        "labeler_version": _pinned(by_round[0], "labeler"),
-        "decomposer_version": _pinned(by_round[0], "decomposer"),
+        "labeler_version": _pinned(begun, "labeler"),
+        "decomposer_version": _pinned(begun, "decomposer"),
         "config": run.content(),
-        "rounds": [_round(index, by_round[index], [s for s in spans if s.iteration == index]) for index in over],
+        "rounds": [history.summaries[index] for index in sorted(history.summaries)],
     }
 
 
-def write_summary(ledger: Ledger, artifacts: Artifacts, name: str) -> None:
-    """Bring summary.json and timeline.jsonl up to what the ledger says. Raises StorageFull."""
+def write_summary(history: RunHistory, artifacts: Artifacts, *, timeline: bool = True) -> None:
+    """Bring summary.json, and timeline.jsonl if asked for, up to what the ledger says. Raises StorageFull.
+
+    The timeline is added to as the run goes; it needs writing anew after a crash, which may have torn or repeated lines.
+    """
+    ledger, name = history.ledger, history.name
     record = ledger.run(name)
-    summary = summarise_run(ledger, record, parse_run_file(record.config_yaml, Path()))
+    summary = summarise_run(history, record, parse_run_file(record.config_yaml, Path()))
     artifacts.write(layout.SUMMARY, json.dumps(summary, indent=2, ensure_ascii=False).encode())
-    artifacts.write(layout.TIMELINE, timeline_jsonl(ledger.spans(name)))
+    if timeline:
+        artifacts.write(layout.TIMELINE, timeline_jsonl(ledger.spans(name)))
 
 
 def timeline_jsonl(spans: Iterable[Span]) -> bytes:
@@ -74,22 +79,22 @@ def _pinned(entries: dict[str, Entry], what: str) -> str:
     return str(entry.details["version"]) if entry else ""
 
 
-def _round(index: int, entries: dict[str, Entry], spans: Sequence[Span]) -> dict[str, Any]:
-    shards = [entry.details for key, entry in entries.items() if key.startswith("shard:")]
+def _round(history: RunHistory, index: int) -> dict[str, Any]:
+    one = history.rounds[index]
+    entries = one.entries
     pairs = entries["pairs"].details if "pairs" in entries else {}
     trained = entries["trained"].details if "trained" in entries else {}
     evaluated = entries["evaluated"].details
-    counts = [shard["dropped"] for shard in shards] + [pairs.get("dropped", {}), trained.get("dropped", {})]
     return {
         "index": index,
         "promoted": index == 0 or _promoted(entries),
         "policy_version": evaluated["policy"]["digest"],
         "trained_version": _trained_version(entries),
         "pairs": pairs.get("pairs", 0),
-        "dropped": merge_counts(counts),
-        "prompts": sum(shard["prompts"] for shard in shards),
-        "candidates": sum(shard["candidates"] for shard in shards),
-        "claims": sum(shard["claims"] for shard in shards),
+        "dropped": merge_counts([one.dropped, pairs.get("dropped", {}), trained.get("dropped", {})]),
+        "prompts": one.counts["prompts"],
+        "candidates": one.counts["candidates"],
+        "claims": one.counts["claims"],
         "mean_chosen_words": pairs.get("mean_chosen_words", 0.0),
         "mean_rejected_words": pairs.get("mean_rejected_words", 0.0),
         "validation": _validation(entries),
@@ -97,7 +102,7 @@ def _round(index: int, entries: dict[str, Entry], spans: Sequence[Span]) -> dict
         "eval": evaluated.get("figures"),
         "eval_refused": evaluated.get("refused", 0),
         "eval_same_as_round": evaluated.get("same_policy_as_round"),
-        "stage_seconds": stage_seconds(spans),
+        "stage_seconds": stage_seconds(history.ledger.spans(history.name, index)),
     }
 
 
