@@ -13,7 +13,7 @@ prefix only (attention.py says what that takes).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -39,16 +39,16 @@ class Branch:
 
     @property
     def width(self) -> int:
-        """Its length with the padding that it gets inside attention."""
-        return padded(len(self.ids), ROW_MULTIPLE)
+        """Its length, with padding where it is very short: products of fewer rows give other bits."""
+        return max(len(self.ids), ROW_MULTIPLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Block:
     """Branches of one prefix and one width, tokens `start` to `end` of the pass.
 
-    `spread` (branches * width,) are the tokens' numbers in the pass, a branch padded with its last; `kept` (end - start,) are the
-    places of the real ones in it.
+    Where they are padded, `spread` (branches * width,) are the tokens' numbers in the pass, a branch's last repeated, and `kept`
+    (end - start,) are the places of the real ones in it.
     """
 
     prefix: int
@@ -56,8 +56,17 @@ class _Block:
     end: int
     branches: int
     width: int
-    spread: Tensor
-    kept: Tensor
+    spread: Tensor | None = None
+    kept: Tensor | None = None
+
+    def read(self, part: Tensor) -> Tensor:
+        """Its tokens of a tensor (heads, tokens, width), padded."""
+        return part[:, self.start : self.end] if self.spread is None else part[:, self.spread]
+
+    def write(self, mixed: Tensor, into: Tensor) -> None:
+        """Put what was found for its padded tokens, (heads, tokens, width), into (tokens of the pass, heads, width)."""
+        real = mixed if self.kept is None else mixed[:, self.kept]
+        into[self.start : self.end] = real.transpose(0, 1)
 
 
 class BranchPass:
@@ -85,8 +94,8 @@ class BranchPass:
         self.last = (starts + lengths - 1).to(device)
         heads = prefixes[0].keys[0].shape[1]
         self._blocks = list(_blocks(chosen, starts.tolist(), self._prefixes, heads, device))
-        self._causal = {
-            width: torch.ones(width, width, dtype=torch.bool, device=device).triu(1)
+        self._future = {
+            width: torch.ones(width, padded(width, ROW_MULTIPLE), dtype=torch.bool, device=device).triu(1)
             for width in {block.width for block in self._blocks}
         }
 
@@ -96,27 +105,26 @@ class BranchPass:
         mixed = query.new_zeros((query.shape[2], query.shape[1], query.shape[3]))
         projected = (query[0] * scale, key[0], value[0])
         for block in self._blocks:
-            found = self._attend(block, self._prefixes[block.prefix], layer, projected)
-            mixed[block.start : block.end] = found.transpose(0, 1)
+            block.write(self._attend(block, self._prefixes[block.prefix], layer, projected), mixed)
         return mixed[None]
 
     def _attend(self, block: _Block, prefix: _Keys, layer: int, projected: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """(heads, tokens of the block, width)."""
-        query, key, value = (part[:, block.spread] for part in projected)
+        """(heads, padded tokens of the block, width)."""
+        query, key, value = (block.read(part) for part in projected)
         heads, rows, size = query.shape
         kv_heads = key.shape[0]
         grouped = (kv_heads, heads // kv_heads, block.branches, block.width)
-        own = (kv_heads, 1, block.branches, block.width, size)
+        own_keys, own_values = (_as_keys(part, block) for part in (key, value))
         seen = prefix.keys[layer].shape[1]
-        to_prefix = torch.bmm(query.view(kv_heads, -1, size), prefix.keys[layer].transpose(1, 2))
+        to_prefix = torch.bmm(query.reshape(kv_heads, -1, size), prefix.keys[layer].transpose(1, 2))
         to_prefix[:, :, prefix.tokens :] = float("-inf")
-        to_own = torch.matmul(query.view(*grouped, size), key.view(own).transpose(-1, -2))
-        to_own = to_own.masked_fill(self._causal[block.width], float("-inf"))
+        to_own = torch.matmul(query.reshape(*grouped, size), own_keys.transpose(-1, -2))
+        to_own = to_own.masked_fill(self._future[block.width], float("-inf"))
         scores = torch.cat([to_prefix.view(*grouped, seen), to_own], dim=-1)
         weights = scores.softmax(-1, dtype=torch.float32).to(value.dtype)
         mixed = torch.bmm(weights[..., :seen].reshape(kv_heads, -1, seen), prefix.values[layer]).view(*grouped, size)
-        mixed = mixed + torch.matmul(weights[..., seen:], value.view(own))
-        return mixed.view(heads, rows, size)[:, block.kept]
+        mixed = mixed + torch.matmul(weights[..., seen:], own_values)
+        return mixed.view(heads, rows, size)
 
 
 class _Keys:
@@ -127,6 +135,12 @@ class _Keys:
         more = key_width(prefix.tokens) - prefix.tokens
         self.keys = [pad(keys[0], (0, 0, 0, more)) for keys in prefix.keys]
         self.values = [pad(values[0], (0, 0, 0, more)) for values in prefix.values]
+
+
+def _as_keys(part: Tensor, block: _Block) -> Tensor:
+    """(kv heads, 1, branches, keys, width) of (kv heads, tokens, width): zeros up to a number of keys that keeps bits."""
+    split = part.reshape(part.shape[0], 1, block.branches, block.width, part.shape[2])
+    return pad(split, (0, 0, 0, padded(block.width, ROW_MULTIPLE) - block.width))
 
 
 def _blocks(
@@ -141,19 +155,16 @@ def _blocks(
         most = max(1, _SCORES.get(device.type, _SCORES["cuda"]) // scores)
         for begin in range(0, len(numbers), most):
             part = numbers[begin : begin + most]
+            end = starts[part[-1]] + len(branches[part[-1]].ids)
+            block = _Block(prefix=prefix, start=starts[part[0]], end=end, branches=len(part), width=width)
             lengths = torch.tensor([len(branches[at].ids) for at in part])
-            first = torch.tensor([starts[at] for at in part])
-            steps = torch.arange(width)
-            spread = first[:, None] + torch.minimum(steps, lengths[:, None] - 1)
-            yield _Block(
-                prefix=prefix,
-                start=starts[part[0]],
-                end=starts[part[-1]] + len(branches[part[-1]].ids),
-                branches=len(part),
-                width=width,
-                spread=spread.flatten().to(device),
-                kept=(steps < lengths[:, None]).flatten().nonzero()[:, 0].to(device),
-            )
+            if int(lengths.sum()) < len(part) * width:
+                steps = torch.arange(width)
+                first = torch.tensor([starts[at] for at in part])
+                spread = first[:, None] + torch.minimum(steps, lengths[:, None] - 1)
+                kept = (steps < lengths[:, None]).flatten().nonzero()[:, 0]
+                block = replace(block, spread=spread.flatten().to(device), kept=kept.to(device))
+            yield block
 
 
 class _PassingLayer(CacheLayerMixin):  # type: ignore[misc]
