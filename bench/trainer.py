@@ -67,9 +67,10 @@ def _case(arguments: argparse.Namespace, grid: int, dtype: str) -> list[Comparis
         size = Size(grid=grid, layers=arguments.layers)
         model = arguments.model or make_checkpoint(folder / "model", size, arguments.seed)
         pairs = write_pairs(folder / "pairs.parquet", arguments.pairs, arguments.seed)
-        job = _job(arguments, model, pairs, dtype)
+        few = write_pairs(folder / "warm-up.parquet", 1, arguments.seed + 1)
+        job, warm_up = _job(arguments, model, pairs, dtype), _job(arguments, model, few, dtype)
         sides = [*arguments.against, OURS]
-        found = trained(job, sides, min(arguments.rounds, len(job.batches)))
+        found = trained(job, warm_up, sides, min(arguments.rounds, len(job.batches)))
         if arguments.dump:
             dump(folder, job, found)
         peaks = {} if arguments.no_peaks else _peaks(arguments, job, dtype, sides)

@@ -66,10 +66,10 @@ def title(side: str) -> str:
     return {"plain": "plain loop", "stored": "plain loop, stored reference"}[side]
 
 
-def trained(job: Job, sides: list[str], rounds: int) -> dict[str, Trained]:
-    """Train all sides turn by turn, `rounds` steps of each; throw-away sides make one step before, as the first is slow."""
+def trained(job: Job, warm_up: Job, sides: list[str], rounds: int) -> dict[str, Trained]:
+    """Train all sides turn by turn, `rounds` steps of each; throw-away sides make one of `warm_up` before."""
     for name in sides:
-        warm = SIDES[name](job)
+        warm = SIDES[name](warm_up)
         warm.start()
         warm.step()
     made = {name: SIDES[name](job) for name in sides}

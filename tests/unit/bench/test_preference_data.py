@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import chain
 from pathlib import Path
 
+import pytest
 from transformers import AutoProcessor
 
 from bench.checkpoints import make_checkpoint
@@ -19,7 +20,16 @@ def test_two_pairs_a_prompt_and_a_picture_of_its_own_for_every_prompt() -> None:
     asked = {row.prompt_id: (row.image, row.question) for row in rows}
     assert all((row.image, row.question) == asked[row.prompt_id] for row in rows)
     assert len({image for image, _ in asked.values()}) == len(asked)
-    assert len(set(chain.from_iterable((row.chosen, row.rejected) for row in rows))) == 2 * len(rows)
+    assert len({frozenset((row.chosen, row.rejected)) for row in rows}) == len(rows)
+
+
+def test_as_many_pairs_of_a_prompt_have_an_answer_in_common_as_chance_has_it() -> None:
+    """Two of the 45 pairs of ten candidates: 16 of the 44 others have one of the first pair's answers."""
+    rows = preference_rows(600, seed=0)
+    shared = sum(
+        bool({a.chosen, a.rejected} & {b.chosen, b.rejected}) for a, b in zip(rows[::2], rows[1::2], strict=True)
+    )
+    assert shared / 300 == pytest.approx(16 / 44, abs=0.1)
 
 
 def test_the_seed_decides_texts_and_pictures() -> None:
