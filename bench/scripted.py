@@ -103,8 +103,8 @@ class ScriptedPolicy:
     async def generate(self, items: Sequence[Generation]) -> AsyncIterator[Outcome[tuple[Candidate, ...]]]:
         for item in items:
             with self._clock.running():
-                outcome = Outcome(item_id=item.prompt.id, value=self._candidates(item))
-            yield outcome
+                candidates = self._candidates(item)
+            yield Outcome(item_id=item.prompt.id, value=candidates)
 
     async def load(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = read_checkpoint(checkpoint)
@@ -136,9 +136,10 @@ class ScriptedDecomposer:
         self._clock = clock
 
     async def decompose(self, answers: Sequence[Answer]) -> AsyncIterator[Outcome[Decomposition]]:
-        for answer in answers:
-            with self._clock.running():
-                outcome = Outcome(item_id=answer.id, value=self._divide(answer.text))
+        # All at once, for looking at the clock takes as long as an answer.
+        with self._clock.running():
+            outcomes = [Outcome(item_id=answer.id, value=self._divide(answer.text)) for answer in answers]
+        for outcome in outcomes:
             yield outcome
 
     def _divide(self, text: str) -> Decomposition:
@@ -162,8 +163,8 @@ class ScriptedLabeler:
     async def ask(self, items: Sequence[Questions]) -> AsyncIterator[Outcome[tuple[Verdict, ...]]]:
         for item in items:
             with self._clock.running():
-                outcome = Outcome(item_id=item.id, value=tuple(_verdict(question) for question in item.questions))
-            yield outcome
+                verdicts = tuple(map(_verdict, item.questions))
+            yield Outcome(item_id=item.id, value=verdicts)
 
 
 def _verdict(question: str) -> Verdict:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -10,6 +9,9 @@ from rlaifv.core.errors import InvalidInput
 
 PROMPT_VERSION = "yes-no/1"
 """Version of the wording that `question_prompt` gives; part of every verdict's provenance."""
+
+_LEAST, _MOST = -1e-6, 1.0 + 1e-6
+"""Of a probability, rounding included."""
 
 
 def question_prompt(question: str) -> str:
@@ -30,9 +32,10 @@ class Verdict:
     labeler_version: str = ""
 
     def __post_init__(self) -> None:
-        for name, p in (("p_yes", self.p_yes), ("p_no", self.p_no)):
-            if not (math.isfinite(p) and -1e-6 <= p <= 1.0 + 1e-6):
-                raise InvalidInput.field(f"verdict.{name}", p, "must be a probability between 0 and 1")
+        # Written out, for there are a hundred to a prompt. A NaN fails every comparison.
+        if not (_LEAST <= self.p_yes <= _MOST and _LEAST <= self.p_no <= _MOST):
+            name, p = ("p_no", self.p_no) if _LEAST <= self.p_yes <= _MOST else ("p_yes", self.p_yes)
+            raise InvalidInput.field(f"verdict.{name}", p, "must be a probability between 0 and 1")
 
     @property
     def mass(self) -> float:

@@ -106,11 +106,14 @@ class RunContext:
     patience_s: float = 600.0
     keeper: PolicyKeeper = field(init=False)
     history: RunHistory = field(init=False)
+    places: asyncio.Semaphore = field(init=False)
+    """Of shards that this process has at work."""
     _reported_at: float = field(init=False, default=0.0)
     _pinned: dict[str, str] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.keeper = PolicyKeeper(self.ports.policy, self.patience_s)
+        self.places = asyncio.Semaphore(self.run.shards_in_flight)
         self.history = RunHistory(self.ledger, self.run.name)
 
     @property

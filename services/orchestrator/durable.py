@@ -37,6 +37,9 @@ LOOP_VERSION = "rlaifv-loop/1"
 
 _RUNS = "rlaifv.runs"
 _POLLING_S = 0.1
+_TAKEN = 2
+"""Shards that a worker has taken from the queue for each that it works at: none waits for the next look into the queue."""
+
 _MAX_RECOVERIES = 1_000_000
 """A run that is interrupted often is still to be finished."""
 
@@ -158,7 +161,8 @@ class DbosEngine:
         async def shard(name: str, attempt: int, iteration: int, index: int, start: Json) -> Json:
             async def collect() -> Entry:
                 context = await contexts.open(name, attempt)
-                return await collect_shard(context, iteration, index, Checkpoint(**start))
+                async with context.places:
+                    return await collect_shard(context, iteration, index, Checkpoint(**start))
 
             with self._working(name, attempt):
                 return await _step(f"collect {iteration}/{index}", collect)
@@ -188,7 +192,7 @@ class DbosEngine:
             # Now, for DBOS looks for new queues only once a second.
             await DBOS.register_queue_async(
                 _shard_queue(name),
-                worker_concurrency=context.run.shards_in_flight,
+                worker_concurrency=_TAKEN * context.run.shards_in_flight,
                 polling_interval_sec=_POLLING_S,
                 on_conflict="always_update",
             )
@@ -217,8 +221,8 @@ class _DbosSteps:
                 with SetWorkflowID(f"{_run_id(context.name, context.attempt)}/{iteration}/{shard}"):
                     arguments = (context.name, context.attempt, iteration, shard, asdict(start))
                     waiting.append(await DBOS.enqueue_workflow_async(queue, self._shard, *arguments))
-                # A few ahead of those at work, so that the queue is never empty and never long.
-                if len(waiting) > 2 * in_flight:
+                # A few ahead of those taken, so that the queue is never empty and never long.
+                if len(waiting) > 2 * _TAKEN * in_flight:
                     await _result(waiting[0])
                     waiting.popleft()
             while waiting:

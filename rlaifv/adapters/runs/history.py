@@ -12,7 +12,7 @@ from rlaifv.adapters.runs.records import Entry
 SHARD = "shard:"
 """How the keys of entries about shards begin; a round has thousands of these and a handful of others."""
 
-_OVERLAP = 256
+_OVERLAP = 64
 """Entries that are read again: workers that write at the same time may give the same number, or come out of order."""
 
 
