@@ -21,9 +21,14 @@ _forward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
 
-def tree_attention(query: Tensor, key: Tensor, value: Tensor, spans: Sequence[Span], scale: float) -> Tensor:
-    """`query` (1, heads, tokens, width), `key` and `value` (1, kv heads, tokens, width), CPU, fp32 or bf16; result as `query`."""
-    result: Tensor = _TreeAttention.apply(query, key, value, tuple(spans), scale)  # type: ignore[no-untyped-call]
+def tree_attention(
+    query: Tensor, key: Tensor, value: Tensor, spans: Sequence[Span], scale: float, whole: bool = True
+) -> Tensor:
+    """`query` (1, heads, tokens, width), `key` and `value` (1, kv heads, tokens, width), CPU, fp32 or bf16; result as `query`.
+
+    Unless `whole`, the result is 0 for all of a prompt but its last token: nothing predicts an answer from the others.
+    """
+    result: Tensor = _TreeAttention.apply(query, key, value, tuple(spans), scale, whole)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -42,12 +47,15 @@ def attends(tree: Tensor, branch: Tensor, reader: Tensor, read: Tensor) -> Tenso
 
 class _TreeAttention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, spans: tuple[Span, ...], scale: float) -> Tensor:
-        output = _like(query)
+    def forward(
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, spans: tuple[Span, ...], scale: float, whole: bool
+    ) -> Tensor:
+        output = _room(query, whole)
         norm = query.new_empty(query.shape[:3], dtype=torch.float32)
         for span in spans:
             prompt, branches = slice(span.start, span.fork), slice(span.fork, span.end)
-            output[:, :, prompt], norm[:, :, prompt] = _attend(query, key, value, prompt, prompt, True, scale)
+            asked = prompt if whole else slice(span.fork - 1, span.fork)
+            output[:, :, asked], norm[:, :, asked] = _attend(query, key, value, asked, prompt, whole, scale)
             if span.end > span.fork:
                 far, far_norm = _attend(query, key, value, branches, prompt, False, scale)
                 near = [_attend(query, key, value, run, run, True, scale) for run in span.runs()]
@@ -56,7 +64,7 @@ class _TreeAttention(torch.autograd.Function):
                 output[:, :, branches] = torch.lerp(far, torch.cat([one[0] for one in near], dim=2), share)
                 norm[:, :, branches] = torch.logaddexp(far_norm, near_norm)
         ctx.save_for_backward(query, key, value, output, norm)
-        ctx.spans, ctx.scale = spans, scale
+        ctx.spans, ctx.scale, ctx.whole = spans, scale, whole
         return output
 
     @staticmethod
@@ -64,7 +72,7 @@ class _TreeAttention(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, output, norm = ctx.saved_tensors
         gradient = gradient if gradient.stride(-1) == 1 else gradient.contiguous()
-        of_query, of_key, of_value = _like(query), _like(key), _like(value)
+        of_query, of_key, of_value = _room(query, ctx.whole), _room(key), _room(value)
 
         def block(queries: slice, keys: slice, causal: bool) -> tuple[Tensor, Tensor, Tensor]:
             cut = [
@@ -78,7 +86,8 @@ class _TreeAttention(torch.autograd.Function):
 
         for span in ctx.spans:
             prompt, branches = slice(span.start, span.fork), slice(span.fork, span.end)
-            of_query[:, :, prompt], of_key[:, :, prompt], of_value[:, :, prompt] = block(prompt, prompt, True)
+            asked = prompt if ctx.whole else slice(span.fork - 1, span.fork)
+            of_query[:, :, asked], of_key[:, :, prompt], of_value[:, :, prompt] = block(asked, prompt, ctx.whole)
             if span.end > span.fork:
                 of_query[:, :, branches], more_key, more_value = block(branches, prompt, False)
                 of_key[:, :, prompt] += more_key
@@ -86,7 +95,7 @@ class _TreeAttention(torch.autograd.Function):
             for run in span.runs():
                 more_query, of_key[:, :, run], of_value[:, :, run] = block(run, run, True)
                 of_query[:, :, run] += more_query
-        return of_query, of_key, of_value, None, None
+        return of_query, of_key, of_value, None, None, None
 
 
 def _attend(
@@ -99,6 +108,7 @@ def _attend(
     return found
 
 
-def _like(tensor: Tensor) -> Tensor:
-    """Room for a tensor of that shape, token by token in memory, as the projections around it have it."""
-    return torch.empty_like(tensor.transpose(1, 2), memory_format=torch.contiguous_format).transpose(1, 2)
+def _room(like: Tensor, whole: bool = True) -> Tensor:
+    """Room for a tensor of that shape, token by token in memory, as the projections around it have it; zeros unless `whole`."""
+    made = torch.empty_like if whole else torch.zeros_like
+    return made(like.transpose(1, 2), memory_format=torch.contiguous_format).transpose(1, 2)

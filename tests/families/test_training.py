@@ -24,6 +24,7 @@ from rlaifv.core.checkpoints import Checkpoint
 from rlaifv.core.training import Hyperparameters, Lora, Precision, TrainingPhase, TrainingProgress
 from rlaifv.learning.losses import dpo_loss
 from rlaifv.learning.objectives import DpoObjective, ObjectiveOutput, PairLogprobs
+from rlaifv.learning.packing import Tree, grow
 from rlaifv.learning.sequences import join
 from tests.families.pictures import PICTURES
 from tests.families.plain import Plain
@@ -179,11 +180,39 @@ def test_a_prompt_is_read_once_for_all_its_answers(family: str, checkpoint: Chec
     model.reference(batch_size=1)
     assert data.prompts == (0, 1, 2, 3, 4, 0, 0)
     prompts = {(*pair.chosen.ids[: pair.chosen.answer_start], pair.image) for pair in data.pairs}
-    answers = {
-        (number, answer_of(pair, side)) for number, pair in zip(data.prompts, data.pairs, strict=True) for side in SIDES
-    }
-    needed = sum(len(prompt) - 1 for prompt in prompts) + sum(len(answer) - 1 for _, answer in answers)
+    needed = sum(len(prompt) - 1 for prompt in prompts) + branch_tokens(data)
     assert [ids.numel() for ids in read] == [needed]
+
+
+def test_the_last_layer_leaves_out_what_nobody_reads(family: str, checkpoint: Checkpoint) -> None:
+    if family in PADDED:
+        pytest.skip("its sequences are padded")
+    loaded = load_model(checkpoint)
+    data = pair_data(loaded)
+    model = TrainingModel(loaded, data, FULL)
+    computed: dict[str, list[int]] = {}
+    layers = loaded.model.get_decoder().layers
+    for at in (-2, -1):
+        for name in ("self_attn.q_proj", "self_attn.k_proj", "self_attn.o_proj", "mlp.down_proj"):
+            seen = computed.setdefault(f"{at} {name}", [])
+            layers[at].get_submodule(name).register_forward_hook(lambda _, x, __, seen=seen: seen.append(x[0].shape[1]))
+    model.score(range(len(PAIRS)))
+    whole = sum(len(tree.prompt) for tree in trees_of(data)) + branch_tokens(data)
+    read = len(trees_of(data)) + branch_tokens(data)
+    left_out = {"-1 self_attn.q_proj", "-1 self_attn.o_proj", "-1 mlp.down_proj"}
+    assert computed == {name: [read if name in left_out else whole] for name in computed}
+
+
+def trees_of(data: PairData) -> tuple[Tree, ...]:
+    sequences = [getattr(pair, side) for side in SIDES for pair in data.pairs]
+    return grow(sequences, [pair.image for pair in data.pairs] * 2).trees
+
+
+def branch_tokens(data: PairData) -> int:
+    """Of all distinct answers, their ends left out."""
+    numbered = zip(data.prompts, data.pairs, strict=True)
+    answers = {(number, answer_of(pair, side)) for number, pair in numbered for side in SIDES}
+    return sum(len(answer) - 1 for _, answer in answers)
 
 
 def test_layers_computed_again_in_the_backward_pass(family: str, checkpoint: Checkpoint) -> None:

@@ -30,15 +30,20 @@ MaskMod = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackLayout:
-    """What attention has to know of a pack; `blocks` where the pack lies on a GPU."""
+    """What layers have to know of a pack; `blocks` where the pack lies on a GPU.
+
+    `read` are the tokens whose last hidden state is asked for, in their order; layer `last_layer` may leave out the others.
+    """
 
     spans: tuple[Span, ...]
     lineage: tuple[Tensor, Tensor]
+    read: Tensor
+    last_layer: int
     blocks: BlockMask | None = None
 
     @classmethod
-    def of(cls, pack: Pack, device: torch.device) -> PackLayout:
-        """For a forward pass on `device`."""
+    def of(cls, pack: Pack, device: torch.device, last_layer: int = -1) -> PackLayout:
+        """For a forward pass on `device`; `last_layer` is -1 where the last hidden states of all tokens are wanted."""
         tree, branch = (column.to(device) for column in pack.lineage)
         blocks = None
         if device.type == "cuda":
@@ -46,7 +51,8 @@ class PackLayout:
             blocks = create_block_mask(
                 mask_mod(tree, branch), B=None, H=None, Q_LEN=tokens, KV_LEN=tokens, device=device
             )
-        return cls(spans=pack.spans, lineage=(tree, branch), blocks=blocks)
+        read = torch.cat([torch.arange(span.fork - 1, span.end) for span in pack.spans]).to(device)
+        return cls(spans=pack.spans, lineage=(tree, branch), read=read, last_layer=last_layer, blocks=blocks)
 
 
 def packed_attention(
@@ -81,7 +87,8 @@ def packed_attention(
             query, key, value, block_mask=packing.blocks, scale=scale, enable_gqa=query.shape[1] != key.shape[1]
         )
     else:
-        mixed = tree_attention(query, key, value, packing.spans, scale)
+        whole = getattr(module, "layer_idx", None) != packing.last_layer
+        mixed = tree_attention(query, key, value, packing.spans, scale, whole=whole)
     return mixed.transpose(1, 2).contiguous(), None
 
 
@@ -115,16 +122,17 @@ def compiled_flex_attention() -> Any:
     return torch.compile(flex_attention, dynamic=True)
 
 
-def use_packed_attention(model: PreTrainedModel) -> None:
+def use_packed_attention(model: PreTrainedModel) -> bool:
     """Let the model's text decoder attend with `packed_attention`; its vision tower is left as it is.
 
-    Raises InvalidInput for a model whose text decoder is not found.
+    False where it did so already. Raises InvalidInput for a model whose text decoder is not found.
     """
     AttentionInterface.register(NAME, packed_attention)
     AttentionMaskInterface.register(NAME, sdpa_mask)
     text = model.config.get_text_config()
     for module in model.modules():
         if getattr(module, "config", None) is text:
+            known = module.config._attn_implementation == NAME
             module.config._attn_implementation = NAME
-            return
+            return not known
     raise InvalidInput("model: no part of it has its text configuration, so its text decoder is not known")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from rlaifv.adapters.huggingface.last_layer import LastLayer
 from rlaifv.adapters.huggingface.packed_attention import PackLayout, use_packed_attention
 from rlaifv.adapters.huggingface.vision import token_kinds
 from rlaifv.learning.packing import Pack
@@ -18,14 +19,19 @@ class PackReader:
 
     def __init__(self, model: PreTrainedModel) -> None:
         """Raises InvalidInput for a model whose text decoder is not found."""
-        use_packed_attention(model)
+        if use_packed_attention(model):
+            LastLayer(model)
         self._model = model
+        self._last_layer = int(model.config.get_text_config().num_hidden_layers) - 1
         self._body = model.base_model
         # A mask of four dimensions is handed on as it is: none is made, and this one is not looked at.
         self._no_mask = torch.ones((1, 1, 1, 1), dtype=torch.bool, device=model.device)
 
     def hidden(self, pack: Pack, pictures: dict[str, Any]) -> Tensor:
-        """Last hidden states (tokens, width). `pictures` are the forward arguments of one picture a tree, in their order."""
+        """Last hidden states (tokens, width), right where `pack.predictors` points and nowhere else.
+
+        `pictures` are the forward arguments of one picture a tree, in their order.
+        """
         ids = pack.ids[None].to(self._model.device)
         kinds = token_kinds(self._model, ids)
         output = self._body(
@@ -33,7 +39,7 @@ class PackReader:
             position_ids=self._positions(pack, kinds, pictures),
             attention_mask=self._no_mask,
             use_cache=False,
-            packing=PackLayout.of(pack, self._model.device),
+            packing=PackLayout.of(pack, self._model.device, self._last_layer),
             **kinds,
             **pictures,
         )

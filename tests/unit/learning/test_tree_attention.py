@@ -80,6 +80,21 @@ def test_results_and_gradients_are_those_of_a_dense_mask(
     compare(pack(*((prompt, tuple(branches)) for prompt, branches in trees)), *heads, torch.float32, 2e-5)
 
 
+@pytest.mark.parametrize("kv_heads", [4, 2])
+def test_what_nobody_reads_may_be_left_out(kv_heads: int) -> None:
+    """The rows that predict answers, and gradients through them, are as they were; the other rows of the prompts are 0."""
+    made = pack((70, (20, 0)), (1, (4,)), (300, (3, 33)))
+    *inputs, gradient = states(made.tokens, 4, kv_heads)
+    read = torch.zeros(made.tokens, dtype=torch.bool)
+    read[made.predictors] = True
+    compare_gradients(
+        lambda q, k, v: tree_attention(q, k, v, made.spans, SCALE, whole=False),
+        lambda q, k, v: dense(q, k, v, made) * read[:, None],
+        inputs,
+        gradient * read[:, None],
+    )
+
+
 def test_prompts_of_more_than_one_block_of_the_kernel() -> None:
     compare(pack((900, (70, 30)), (5, (600, 1))), 2, 1, torch.float32, 2e-5)
 
