@@ -107,7 +107,7 @@ class TrainingLoop:
         self._epoch: tuple[int, tuple[int, ...]] = (-1, ())
         self._objective = objective
         self._parameters = dict(parameters)
-        self._optimizer = torch.optim.AdamW(_groups(self._parameters, settings.weight_decay), lr=0.0)
+        self._optimizer = torch.optim.AdamW(_groups(self._parameters, settings.weight_decay), lr=0.0, fused=True)
 
     @property
     def done(self) -> bool:
@@ -209,7 +209,4 @@ def _adam_state(parameter: Parameter, name: str, state: LoopState) -> dict[str, 
         raise InvalidInput.field(
             "state", name, "the training state lacks a part of the optimiser's memory of this weight"
         )
-    return {
-        moment: tensor.clone() if moment == "step" else tensor.to(parameter.device, copy=True)
-        for moment, tensor in saved.items()
-    }
+    return {moment: tensor.to(parameter.device, copy=True) for moment, tensor in saved.items()}
