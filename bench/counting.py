@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self
 
@@ -39,18 +40,30 @@ class CountingProxy:
 
     async def _connected(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         server, to_server = await asyncio.open_connection(self._host, self._port)
-        await asyncio.gather(self._upwards(client, to_server), self._downwards(server, to_client))
+        try:
+            await asyncio.gather(self._upwards(client, to_server), self._downwards(server, to_client))
+        finally:
+            to_server.close()
+            to_client.close()
 
     async def _upwards(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(_CHUNK):
+        async for data in _chunks(reader):
             self.to_server += len(data)
-            writer.write(data)
-            await writer.drain()
-        writer.close()
+            await _hand_on(data, writer)
+        writer.write_eof()
 
     async def _downwards(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(_CHUNK):
+        async for data in _chunks(reader):
             self.from_server += len(data)
-            writer.write(data)
-            await writer.drain()
-        writer.close()
+            await _hand_on(data, writer)
+        writer.write_eof()
+
+
+async def _chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    while data := await reader.read(_CHUNK):
+        yield data
+
+
+async def _hand_on(data: bytes, writer: asyncio.StreamWriter) -> None:
+    writer.write(data)
+    await writer.drain()

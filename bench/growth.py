@@ -19,7 +19,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench.growth_run import Measured, Size
+from bench.growth_run import Measured
+from bench.growth_world import Size
 from bench.machine import in_fresh_process
 from bench.postgres import INSTALL, binaries, throw_away_postgres
 from bench.results import Comparison, add_arguments, conclude
@@ -69,8 +70,8 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
 
 
 def middle(found: Sequence[Measured]) -> Measured:
-    """The run with the median time; the lower of two."""
-    return sorted(found, key=lambda one: one.wall_s)[(len(found) - 1) // 2]
+    """The run with the median time a prompt; the lower of two."""
+    return sorted(found, key=lambda one: marginal(one).wall_ms)[(len(found) - 1) // 2]
 
 
 @contextmanager
@@ -82,28 +83,30 @@ def database(name: str) -> Iterator[str]:
         yield url
 
 
-def run(size: Size) -> Measured:
+def run(size: Size, repetitions: int = 1) -> list[Measured]:
     """In a process of its own."""
-    return Measured(**in_fresh_process("bench.growth_run", [json.dumps(asdict(size))]))
+    printed = in_fresh_process("bench.growth_run", [json.dumps(asdict(size)), str(repetitions)])
+    return [Measured(**one) for one in printed]
 
 
-def measure(size: Size, factors: Sequence[int], rounds: int) -> dict[int, Measured]:
-    """The median run of every factor; the small ones before and after the large ones, round after round."""
-    found: dict[int, list[Measured]] = {factor: [] for factor in factors}
-    for turn in range(rounds):
-        for factor in factors if turn % 2 == 0 else reversed(factors):
-            # The largest has thousands of repetitions inside.
-            if factor < max(factors) or turn == 0:
-                found[factor].append(run(replace(size, prompts=factor * size.prompts)))
-    return {factor: middle(runs) for factor, runs in found.items()}
+def measure(size: Size, factors: Sequence[int], rounds: int) -> dict[int, list[Measured]]:
+    """The runs of every factor. The smaller ones come before and after the largest, and the smallest several times over, for
+    it is over before a processor that somebody else has for a moment is back."""
+    most = max(factors)
+    order = [*sorted(factors), *sorted(factors, reverse=True)[1:]]
+    found: dict[int, list[Measured]] = {factor: [] for factor in sorted(factors)}
+    for factor in order:
+        repetitions = 1 if factor == most else max(1, rounds // factor)
+        found[factor] += run(replace(size, prompts=factor * size.prompts), repetitions)
+    return found
 
 
 def claim_cost(size: Size) -> float:
     """ms of overhead that one more claim costs a candidate."""
     points = []
     for claims in _CLAIMS:
-        per_prompt = marginal(run(replace(size, claims=claims))).overhead_ms
-        points.append((float(claims * size.candidates), per_prompt))
+        (one,) = run(replace(size, claims=claims))
+        points.append((float(claims * size.candidates), marginal(one).overhead_ms))
     return slope(points)
 
 
@@ -111,15 +114,17 @@ def compare(name: str, size: Size, arguments: argparse.Namespace) -> list[Compar
     """All records of one database."""
     with database(name) as url:
         size = replace(size, database=url)
-        found = measure(size, arguments.factors, arguments.rounds)
+        runs = measure(size, arguments.factors, arguments.rounds)
         claim_ms = claim_cost(replace(size, prompts=10 * size.prompts))
+    found = {factor: middle(several) for factor, several in runs.items()}
     show(name, found, size.candidates)
     per_prompt = {factor: marginal(one) for factor, one in found.items()}
     least, most = min(found), max(found)
     small, large = per_prompt[least], per_prompt[most]
     same: dict[str, Any] = {"dtype": "-", "threads": arguments.threads, "seed": arguments.seed}
-    equal = {factor: not one.wrong for factor, one in found.items()}
+    equal = {factor: not any(one.wrong for one in several) for factor, several in runs.items()}
     details = {f"{factor}x": asdict(per_prompt[factor]) | {"prompts": found[factor].prompts} for factor in found}
+    walls = [marginal(one).wall_ms / large.wall_ms for one in runs[least]]
     growth = Comparison(
         name=f"growth, {most // least}x the prompts, {name}",
         baseline=f"{found[least].prompts:,} prompts",
@@ -131,7 +136,9 @@ def compare(name: str, size: Size, arguments: argparse.Namespace) -> list[Compar
         max_abs_diff=0.0,
         peak_mib_baseline=found[least].peak_mib,
         peak_mib_ours=found[most].peak_mib,
-        details=details | {"cpu_ratio": small.cpu_ms / large.cpu_ms, "rows": found[most].rows},
+        details=details
+        | {"low": min(walls), "high": max(walls)}
+        | {"cpu_ratio": small.cpu_ms / large.cpu_ms, "rows": found[most].rows},
         **same,
     )
     candidate_ms = large.overhead_ms / size.candidates
@@ -191,7 +198,7 @@ def show(name: str, found: dict[int, Measured], candidates: int) -> None:
 def main() -> int:
     """Measure and print; 1 if a run's result is not as the script has it."""
     parser = argparse.ArgumentParser(description="Time and memory of the orchestrator as the prompts grow.")
-    add_arguments(parser, rounds=3)
+    add_arguments(parser, rounds=5)
     parser.add_argument("--base", type=int, default=100, help="prompts at 1x")
     parser.add_argument("--factors", type=int, nargs="+", default=_FACTORS, help="how many times the prompts")
     parser.add_argument("--candidates", type=int, default=10, help="answers a prompt")

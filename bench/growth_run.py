@@ -1,7 +1,7 @@
-"""One run of the orchestrator in this process, on scripted services: its time, memory, statements, rows and bytes.
+"""Runs of the orchestrator in this process, on scripted services: their time, memory, statements, rows and bytes.
 
-`python -m bench.growth_run '{"prompts": 1000, …}'` prints them as JSON. A first, tiny run warms everything up; a second one of a
-single shard shows what a run costs whatever its size.
+`python -m bench.growth_run '{"prompts": 1000, …}' 2` prints those of two runs as JSON. A tiny run before warms everything up, and
+beside each run one of a single shard shows what a run costs whatever its size.
 """
 
 from __future__ import annotations
@@ -10,23 +10,19 @@ import asyncio
 import json
 import logging
 import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import sqlalchemy as sa
 import structlog
 from prometheus_client import CollectorRegistry
 
+from bench.growth_world import Size, check, run_file, worlds
 from bench.machine import PeakMemory
 from bench.scripted import Clock, Script, ScriptedDecomposer, ScriptedLabeler, ScriptedPolicy
 from bench.timing import cpu_seconds
@@ -34,7 +30,6 @@ from rlaifv.adapters.fake.trainer import FakeTrainer
 from rlaifv.adapters.runs import layout
 from rlaifv.adapters.runs.folder import FolderArtifacts
 from rlaifv.adapters.runs.ledger import Ledger
-from rlaifv.adapters.runs.prompt_sets import prompt_order
 from rlaifv.adapters.runs.records import RunPhase
 from rlaifv.adapters.runs.run_file import RunFile
 from rlaifv.adapters.runs.scene_truth import SceneTruth
@@ -43,24 +38,6 @@ from services.orchestrator.contexts import Connection, Contexts, Surroundings
 from services.orchestrator.durable import DbosEngine
 from services.orchestrator.metrics import RunMetrics
 from services.orchestrator.runs import Runs, RunState
-
-_VALIDATION = 8
-"""Prompts of the validation set: as many whatever the size of the run."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Size:
-    """What is run. `database` is a Postgres URL; "" is SQLite. `image_bytes` is the size of every picture."""
-
-    prompts: int
-    candidates: int = 10
-    claims: int = 9
-    shard_prompts: int = 8
-    shards_in_flight: int = 2
-    image_bytes: int = 16_384
-    row_group: int = 1_048_576
-    database: str = ""
-    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,43 +56,6 @@ class Measured:
     pairs: int
     wrong: list[str]
     fixed: dict[str, float] = field(default_factory=dict)
-
-
-def write_prompts(folder: Path, size: Size) -> None:
-    """The prompt files of a run; pictures are noise of the right size, for nobody decodes them."""
-    schema = pa.schema(
-        [("prompt_id", pa.string()), ("image", pa.struct([("bytes", pa.binary())])), ("prompt", pa.string())]
-    )
-    rng = np.random.default_rng(size.seed)
-    for name, count in (("train", size.prompts), ("validation", _VALIDATION)):
-        with pq.ParquetWriter(folder / f"{name}.parquet", schema, compression="none") as writer:
-            for begin in range(0, count, size.row_group):
-                rows = [
-                    {
-                        "prompt_id": f"{name}-{number:07d}",
-                        "image": {"bytes": rng.bytes(size.image_bytes)},
-                        "prompt": f"Describe picture {number} in detail.",
-                    }
-                    for number in range(begin, min(begin + size.row_group, count))
-                ]
-                writer.write_table(pa.Table.from_pylist(rows, schema=schema))
-
-
-def run_file(size: Size) -> str:
-    """One iteration over all prompts."""
-    fields = {
-        "name": "growth",
-        "seed": size.seed,
-        "policy": "fake:start",
-        "prompts": {"train": "train.parquet", "validation": "validation.parquet"},
-        "iterations": 1,
-        "prompts_per_iteration": size.prompts,
-        "candidates": size.candidates,
-        "shard_prompts": size.shard_prompts,
-        "shards_in_flight": size.shards_in_flight,
-        "promotion": {"min_words_ratio": 0.0},
-    }
-    return json.dumps(fields)
 
 
 @asynccontextmanager
@@ -183,7 +123,7 @@ async def run_once(folder: Path, size: Size) -> Measured:
                 last = state
             cpu = cpu_seconds() - cpu
     ended = last.record.ended_at or time.time()
-    wrong, pairs = check(folder, size, last)
+    wrong, pairs = outcome(folder, size, last)
     return Measured(
         prompts=size.prompts,
         wall_s=ended - began,
@@ -198,41 +138,12 @@ async def run_once(folder: Path, size: Size) -> Measured:
     )
 
 
-def check(folder: Path, size: Size, state: RunState) -> tuple[list[str], int]:
-    """What in the run's result is not as the script has it, and how many pairs there are."""
+def outcome(folder: Path, size: Size, state: RunState) -> tuple[list[str], int]:
+    """What is wrong with the run, and how many pairs it gave."""
     if state.record.phase is not RunPhase.DONE:
         return [f"the run {state.record.phase.value}: {state.record.message}"], 0
-    (_, found) = state.rounds
-    answers = size.prompts * size.candidates
-    expected = {"prompts": size.prompts, "candidates": answers, "claims": answers * size.claims}
-    wrong = [f"{name}: {found[name]}, not {count}" for name, count in expected.items() if found[name] != count]
-    pairs = _pairs(FolderArtifacts(folder / "runs" / "growth"))
-    script = Script(size.claims)
-    ids = pq.read_table(folder / "train.parquet", columns=["prompt_id"])["prompt_id"].to_pylist()
-    possible = 0
-    for prompt_id in prompt_order(ids, size.seed):
-        all_pairs = script.preferences(prompt_id, size.seed, 1, size.candidates)
-        possible += len(all_pairs)
-        chosen = pairs.pop(prompt_id, [])
-        if not set(chosen) <= all_pairs or len(chosen) > 2:
-            wrong.append(f"pairs of {prompt_id}")
-    dropped = found["dropped"]
-    counted = found["pairs"] + dropped.get("pair_cap", 0) + dropped.get("length_balance", 0)
-    if pairs or counted != possible:
-        wrong.append(
-            f"{counted} pairs kept or counted as dropped, not {possible}; pairs of unknown prompts: {len(pairs)}"
-        )
-    return wrong, found["pairs"]
-
-
-def _pairs(artifacts: FolderArtifacts) -> dict[str, list[tuple[str, str]]]:
-    """The pair file by prompt."""
-    found: dict[str, list[tuple[str, str]]] = {}
-    file = pq.ParquetFile(artifacts.uri(layout.pairs(1)))
-    for batch in file.iter_batches(columns=["prompt_id", "chosen", "rejected"]):
-        for row in batch.to_pylist():
-            found.setdefault(row["prompt_id"], []).append((row["chosen"], row["rejected"]))
-    return found
+    figures = state.rounds[-1]
+    return check(folder, size, figures), figures["pairs"]
 
 
 def engines(root: Path, size: Size) -> list[sa.Engine]:
@@ -279,27 +190,17 @@ def _total(paths: Any) -> int:
     return sum(path.stat().st_size for path in paths)
 
 
-@contextmanager
-def worlds(sizes: Sequence[Size]) -> Iterator[list[Path]]:
-    """A folder with prompts for each size; they are written by another process, so that no memory of it is left in this one."""
-    with tempfile.TemporaryDirectory(prefix="rlaifv-growth-") as folder:
-        folders = [Path(folder) / str(number) for number in range(len(sizes))]
-        for one, size in zip(folders, sizes, strict=True):
-            (one / "runs").mkdir(parents=True)
-            writer = get_context("fork").Process(target=write_prompts, args=(one, size))
-            writer.start()
-            writer.join()
-        yield folders
-
-
-async def measure(sizes: Sequence[Size], folders: Sequence[Path]) -> Measured:
-    """The last of three runs; the first two are of one shard: to warm up, and to compare with."""
+async def measure(sizes: Sequence[Size], folders: Sequence[Path]) -> list[Measured]:
+    """All runs but the first, which warms up; they come in twos, of which the first is of one shard."""
     logging.basicConfig(level=logging.ERROR)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     places = zip(folders, sizes, strict=True)
-    _, fixed, found = [await run_once(*_in_own_database(*place)) for place in places]
+    _, *found = [await run_once(*_in_own_database(*place)) for place in places]
     names = ("prompts", "wall_s", "cpu_s", "own_s", "peak_mib", "statements")
-    return replace(found, fixed={name: getattr(fixed, name) for name in names} | _database(fixed))
+    return [
+        replace(one, fixed={name: getattr(small, name) for name in names} | _database(small))
+        for small, one in zip(found[::2], found[1::2], strict=True)
+    ]
 
 
 def _database(one: Measured) -> dict[str, float]:
@@ -322,12 +223,12 @@ def _in_own_database(folder: Path, size: Size) -> tuple[Path, Size]:
 
 def main(arguments: Sequence[str]) -> None:
     """Print what was measured."""
-    size = Size(**json.loads(arguments[0]))
+    size, repetitions = Size(**json.loads(arguments[0])), int(arguments[1])
     small = replace(size, prompts=size.shard_prompts)
-    sizes = (small, small, size)
+    sizes = (small, *(repetitions * (small, size)))
     with worlds(sizes) as folders:
         found = asyncio.run(measure(sizes, folders))
-    sys.stdout.write(json.dumps(asdict(found)) + "\n")
+    sys.stdout.write(json.dumps([asdict(one) for one in found]) + "\n")
 
 
 if __name__ == "__main__":

@@ -110,6 +110,7 @@ class RunContext:
     """Of shards that this process has at work."""
     _reported_at: float = field(init=False, default=0.0)
     _pinned: dict[str, str] = field(init=False, default_factory=dict)
+    _pinning: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
         self.keeper = PolicyKeeper(self.ports.policy, self.patience_s)
@@ -165,12 +166,15 @@ class RunContext:
         async def make() -> Entry:
             return Entry(iteration=0, key=f"version:{what}", details={"version": min(versions)})
 
-        if versions and versions != {self._pinned.get(what)}:
-            pinned = (await self.once(0, f"version:{what}", make)).details["version"]
-            self._pinned[what] = pinned
-            other = versions - {pinned}
-            if other:
-                raise Conflict(
-                    f"the {what} changed in the middle of the run, from {pinned} to {min(other)}: "
-                    "serve the former version and resume, or begin a run with another name"
-                )
+        if not versions or versions == {self._pinned.get(what)}:
+            return
+        async with self._pinning:
+            if what not in self._pinned:
+                self._pinned[what] = (await self.once(0, f"version:{what}", make)).details["version"]
+        pinned = self._pinned[what]
+        other = versions - {pinned}
+        if other:
+            raise Conflict(
+                f"the {what} changed in the middle of the run, from {pinned} to {min(other)}: "
+                "serve the former version and resume, or begin a run with another name"
+            )
