@@ -9,7 +9,7 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 .DEFAULT_GOAL := help
 VLLM_VENV ?= .venv-vllm
 TRITON_VENV ?= .venv-triton
-.PHONY: help setup vllm triton proto fmt lint test test-servers demo bench clean
+.PHONY: help setup vllm triton proto fmt lint test test-servers demo bench bench-quick clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -66,8 +66,24 @@ test: setup ## Run all tests that need neither GPU nor cluster
 test-servers: setup vllm triton ## Run the tests against a real vLLM and a real tritonserver
 	$(PY) -m pytest -m servers tests/servers
 
-bench: setup ## Measure, side by side
+# What the benches compare with. TRL goes with the pinned torch and transformers, so it shares the environment.
+$(VENV)/.bench-ready: $(VENV)/.ready
+	$(PIP) --editable '.[bench]'
+	touch $@
+
+RESULTS := --results bench/results.json
+
+bench: $(VENV)/.bench-ready vllm triton ## Measure everything side by side, about half an hour on a quiet machine
+	$(PY) -m bench.labeler $(RESULTS)
+	$(PY) -m bench.trainer $(RESULTS)
+	$(PY) -m bench.loop $(RESULTS)
+	$(PY) -m bench.growth $(RESULTS)
+	$(PY) -m bench.wire $(RESULTS)
 	$(PY) -m bench.decomposer_quality
+	$(PY) -m bench.results
+
+bench-quick: setup ## Check in under 3 minutes that no way to be fast was lost: ratios with wide margins
+	$(PY) -m bench.quick
 
 clean: ## Remove runs, caches and build products, not the virtual environment
 	rm -rf runs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
