@@ -30,6 +30,7 @@ from rlaifv.core.images import Image
 from rlaifv.core.seeds import derive_seed
 
 _DIGEST_BYTES = 32
+_READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +177,8 @@ def _image_bytes(image: object, path: Path, prompt_id: str) -> bytes:
 
 def _open(path: Path) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(path)
+        # Page by page: otherwise a column of a row group, which may be that of all pictures, is read at once.
+        return pq.ParquetFile(path, buffer_size=_READ_BYTES, pre_buffer=False)
     except FileNotFoundError as exc:
         raise NotFound(f"{path}: there is no such file") from exc
     except (pa.ArrowInvalid, OSError) as exc:
