@@ -20,6 +20,7 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -28,14 +29,15 @@ from bench.checkpoints import Size, make_checkpoint
 from bench.machine import PeakMemory, in_fresh_process
 from bench.preference_data import write_pairs
 from bench.results import Comparison, add_arguments, conclude
-from bench.trainer_case import OURS, SIDES, comparisons, dump, trained
+from bench.trainer_case import OURS, SIDES, Trained, comparisons, dump, trained
 from bench.trainer_job import Job, job_of
 from bench.trainer_plain import start_model
 from bench.trainer_texts import encoded_pairs
 from rlaifv.adapters.huggingface.quiet import quiet
 from rlaifv.core.training import Hyperparameters, Precision
 
-PEAK_STEPS = 3
+PEAK_STEPS = 2
+"""The second has gradients, activations and AdamW's moments at once."""
 
 
 def main() -> int:
@@ -51,14 +53,21 @@ def main() -> int:
         if arguments.peak:
             sys.stdout.write(json.dumps({"mib": _peak(arguments)}) + "\n")
             return 0
-        found: list[Comparison] = []
-        for grid in arguments.grids[:1] if arguments.model else arguments.grids:
-            for dtype in arguments.dtype:
-                found += _case(arguments, grid, dtype)
+        found = [one for case in _cases(arguments) for one in case]
     return conclude(found, arguments.results)
 
 
-def _case(arguments: argparse.Namespace, grid: int, dtype: str) -> list[Comparison]:
+def _cases(arguments: argparse.Namespace) -> Iterator[list[Comparison]]:
+    """Every grid in the first number format, then the first grid in the others."""
+    first, *others = arguments.dtype
+    grids = arguments.grids[:1] if arguments.model else arguments.grids
+    exact: dict[str, Trained] = {}
+    for grid, dtype in [*((grid, first) for grid in grids), *((grids[0], other) for other in others)]:
+        yield _case(arguments, grid, dtype, exact if grid == grids[0] else {})
+
+
+def _case(arguments: argparse.Namespace, grid: int, dtype: str, exact: dict[str, Trained]) -> list[Comparison]:
+    """One model and format. `exact` gets what the sides found in fp32, for the same job in another format."""
     with tempfile.TemporaryDirectory(prefix="bench-trainer-") as temporary:
         folder = Path(temporary)
         if arguments.dump:
@@ -74,7 +83,10 @@ def _case(arguments: argparse.Namespace, grid: int, dtype: str) -> list[Comparis
         if arguments.dump:
             dump(folder, job, found)
         peaks = {} if arguments.no_peaks else _peaks(arguments, job, dtype, sides)
-        return comparisons(job, found, name=_name(job), peaks=peaks, seed=arguments.seed)
+        known = exact if exact and dtype != "fp32" else None
+        if dtype == "fp32":
+            exact |= found
+        return comparisons(job, found, name=_name(job), peaks=peaks, seed=arguments.seed, exact=known)
 
 
 def _job(arguments: argparse.Namespace, model: Path, pairs: Path, dtype: str) -> Job:
@@ -95,7 +107,7 @@ def _name(job: Job) -> str:
 
 
 def _peaks(arguments: argparse.Namespace, job: Job, dtype: str, sides: list[str]) -> dict[str, float]:
-    """MiB of loading and three steps, each side in a process of its own; TRL's also as it is unless told otherwise."""
+    """MiB of loading and two steps, each side in a process of its own; TRL's also as it is unless told otherwise."""
     passed = ["learning_rate", "epochs", "batch", "micro_batch", "seed", "threads"]
     shared = [text for name in passed for text in (f"--{name.replace('_', '-')}", str(getattr(arguments, name)))]
     shared += ["--model", str(job.model), "--pairs-file", str(job.pairs), "--dtype", dtype]
@@ -124,7 +136,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_arguments(parser, rounds=20)
     parser.add_argument("--grids", type=int, nargs="+", default=[16, 24], help="picture tokens are the square")
-    parser.add_argument("--dtype", nargs="+", choices=[str(p) for p in Precision], default=["fp32"])
+    parser.add_argument(
+        "--dtype",
+        nargs="+",
+        choices=[str(p) for p in Precision],
+        default=["fp32", "bf16"],
+        help="all grids in the first, the first grid in the others",
+    )
     parser.add_argument("--pairs", type=int, default=20, help="two a prompt")
     parser.add_argument("--batch", type=int, default=4, help="pairs of an optimiser step")
     parser.add_argument("--micro-batch", type=int, help="pairs that go through the model at once; all of the batch")

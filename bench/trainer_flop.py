@@ -5,7 +5,8 @@
 | tower     | nothing: it is frozen                                   | forward, once a picture    |
 | projector | forward and its weights' gradient, once a picture       | forward, once a picture    |
 | decoder   | forward and twice that backward: every prompt once, and | forward                    |
-|           | every answer but for its last token                     |                            |
+|           | every answer but for its last token; of the last layer  |                            |
+|           | keys and values alone where no output is read           |                            |
 | head      | forward and twice that backward, for answer tokens only | forward                    |
 
 Attention counts the keys that a token may see, itself included, not the whole square. A product of an (m, k) and a (k, n) matrix
@@ -28,20 +29,30 @@ from bench.trainer_texts import Encoded
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
-    """What goes through the model once: decoder tokens, (token, key) pairs of attention, predicted tokens, pictures."""
+    """What goes through the model once: decoder tokens, (token, key) pairs of attention, predicted tokens, pictures.
+
+    `unread` tokens, with `unread_attended` pairs, are those whose output nobody reads: all of a prompt but its last one.
+    """
 
     tokens: int
     attended: int
     predicted: int
     pictures: int
+    unread: int = 0
+    unread_attended: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """FLOP of a forward through each part: a token, an attended key (all layers), a predicted token, a picture."""
+    """FLOP of a forward through each part: a token, an attended key (all layers), a predicted token, a picture.
+
+    `last_token` and `last_attended` are what the last layer does beside its keys and values.
+    """
 
     token: int
+    last_token: int
     attended: int
+    last_attended: int
     predicted: int
     projector: int
     tower: int
@@ -55,7 +66,8 @@ class Costs:
         return 3 * self._learned(one) + 2 * self.projector * one.pictures
 
     def _learned(self, one: Pass) -> int:
-        return self.token * one.tokens + self.attended * one.attended + self.predicted * one.predicted
+        read = self.token * one.tokens + self.attended * one.attended + self.predicted * one.predicted
+        return read - self.last_token * one.unread - self.last_attended * one.unread_attended
 
 
 def costs(model: PreTrainedModel, pair: Encoded) -> Costs:
@@ -67,12 +79,16 @@ def costs(model: PreTrainedModel, pair: Encoded) -> Costs:
     image_tokens = pair.prompt.count(model.config.image_token_id)
     projector = 2 * _weights(between) * image_tokens
     width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    attended = 4 * text.num_attention_heads * width
+    last = [module for name, module in decoder.layers[-1].named_modules() if not name.endswith(("k_proj", "v_proj"))]
     # The fused kernel of the CPU is not in torch's register of what is counted.
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counted:
         model.get_image_features(**pair.picture)
     return Costs(
         token=2 * _weights(decoder.modules()),
-        attended=4 * text.num_hidden_layers * text.num_attention_heads * width,
+        last_token=2 * _weights(last),
+        attended=attended * text.num_hidden_layers,
+        last_attended=attended,
         predicted=2 * _weights([head]),
         projector=projector,
         tower=counted.get_total_flops() - projector,
@@ -92,6 +108,8 @@ def shared(pairs: Sequence[Encoded]) -> Pass:
         + sum((answer - 1) * prompt + _causal(answer - 1) for prompt, answer in lengths),
         predicted=sum(answer for _, answer in lengths),
         pictures=len(prompts),
+        unread=sum(prompt - 1 for prompt in prompts.values()),
+        unread_attended=sum(_causal(prompt - 1) for prompt in prompts.values()),
     )
 
 

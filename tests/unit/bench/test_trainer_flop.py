@@ -63,7 +63,26 @@ def test_every_prompt_and_every_distinct_answer_is_counted_once() -> None:
         for length in lengths:
             read = prompt + length - 1
             attended += int(torch.ones(read, read).tril()[prompt:].sum())
-    assert shared(pairs) == Pass(tokens=7 + 2 + 3 + 4 + 6 + 1 + 2, attended=attended, predicted=17, pictures=2)
+    unread = int(torch.ones(6, 6).tril().sum()) + int(torch.ones(5, 5).tril().sum())
+    assert shared(pairs) == Pass(
+        tokens=7 + 2 + 3 + 4 + 6 + 1 + 2,
+        attended=attended,
+        predicted=17,
+        pictures=2,
+        unread=6 + 5,
+        unread_attended=unread,
+    )
+
+
+def test_what_nobody_reads_costs_keys_and_values_of_the_last_layer_alone(job: Job) -> None:
+    model = start_model(job)
+    found, text = costs(model, encoded_pairs(job.model, job.pairs)[0]), model.config.text_config
+    width, inner = text.hidden_size, text.intermediate_size
+    assert found.last_token == 2 * (2 * width * width + 3 * width * inner)
+    assert found.last_attended == 4 * width
+    read = Pass(tokens=10, attended=55, predicted=2, pictures=0)
+    unread = Pass(tokens=10, attended=55, predicted=2, pictures=0, unread=3, unread_attended=6)
+    assert found.forward(read) - found.forward(unread) == 3 * found.last_token + 6 * found.last_attended
 
 
 def test_the_reference_pass_has_the_tower_once_a_picture(job: Job) -> None:

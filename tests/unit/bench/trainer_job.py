@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.checkpoints import Size, make_checkpoint
 from bench.preference_data import write_pairs
+from bench.trainer_case import SIDES, Trained
 from bench.trainer_job import Job, job_of
 from rlaifv.core.training import Hyperparameters, Precision
 
@@ -24,3 +25,11 @@ def small_job(folder: Path, *, pairs: int = 6, **changes: Any) -> Job:
     }
     model = make_checkpoint(folder / "model", SIZE, seed=1)
     return job_of(model, write_pairs(folder / "pairs.parquet", pairs, seed=1), Hyperparameters(**{**chosen, **changes}))
+
+
+def run(name: str, job: Job) -> Trained:
+    """All steps of a job by one side."""
+    side = SIDES[name](job)
+    side.start()
+    steps = [side.step() for _ in job.batches]
+    return Trained(start_s=0.0, steps=steps, wall_s=[], cpu_s=[], weights=side.weights())
