@@ -29,7 +29,8 @@ from bench.checkpoints import Size, make_checkpoint
 from bench.machine import PeakMemory, in_fresh_process
 from bench.preference_data import write_pairs
 from bench.results import Comparison, add_arguments, conclude
-from bench.trainer_case import OURS, SIDES, Trained, comparisons, dump, trained
+from bench.trainer_case import OURS, SIDES, Trained, trained
+from bench.trainer_comparison import compare, dump, yardstick
 from bench.trainer_job import Job, job_of
 from bench.trainer_plain import start_model
 from bench.trainer_texts import encoded_pairs
@@ -86,7 +87,8 @@ def _case(arguments: argparse.Namespace, grid: int, dtype: str, exact: dict[str,
         known = exact if exact and dtype != "fp32" else None
         if dtype == "fp32":
             exact |= found
-        return comparisons(job, found, name=_name(job), peaks=peaks, seed=arguments.seed, exact=known)
+        name, held = _name(job), yardstick(job, len(found[OURS].steps))
+        return [compare(job, found, side, held, name=name, peaks=peaks, exact=known) for side in found if side != OURS]
 
 
 def _job(arguments: argparse.Namespace, model: Path, pairs: Path, dtype: str) -> Job:

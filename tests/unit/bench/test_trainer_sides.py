@@ -11,7 +11,8 @@ import torch
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoProcessor
 
-from bench.trainer_case import OURS, Trained, differences, loss_distance, same_tokens, weights_apart
+from bench.trainer_case import OURS, Trained
+from bench.trainer_comparison import differences, loss_distance, same_tokens, weights_apart
 from bench.trainer_job import Step
 from bench.trainer_ours import OurTrainer
 from bench.trainer_plain import PlainLoop, dpo, start_model
@@ -105,12 +106,24 @@ def test_the_job_is_dumped_as_it_ran(tmp_path: Path, monkeypatch: pytest.MonkeyP
     from bench import trainer
 
     sizes = ["--grids", "2", "--layers", "1", "--pairs", "4", "--epochs", "1", "--rounds", "1", "--batch", "4"]
-    kept = ["--dump", str(tmp_path), "--results", str(tmp_path / "results.json"), "--no-peaks"]
+    kept = [
+        "--dump",
+        str(tmp_path),
+        "--results",
+        str(tmp_path / "results.json"),
+        "--no-peaks",
+        "--dtype",
+        "fp32",
+        "bf16",
+    ]
     monkeypatch.setattr("sys.argv", ["bench.trainer", *sizes, *kept, "--against", "plain"])
     assert trainer.main() == 0
     record = json.loads((tmp_path / "4-fp32" / "steps.json").read_text())
     assert sorted(record["batches"][0]) == [0, 1, 2, 3]
     assert record["sides"]["ours"]["loss"] == pytest.approx(record["sides"]["plain"]["loss"], abs=1e-4)
-    (comparison,) = json.loads((tmp_path / "results.json").read_text())
-    assert comparison["equal"]
-    assert comparison["details"]["same_tokens"]
+    fp32, bf16 = json.loads((tmp_path / "results.json").read_text())
+    assert fp32["equal"]
+    assert fp32["details"]["same_tokens"]
+    assert bf16["dtype"] == "bf16"
+    assert "loss_rms_from_fp32_ours" in bf16["details"]
+    assert "loss_rms_from_fp32_ours" not in fp32["details"]

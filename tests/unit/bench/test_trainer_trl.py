@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.trainer_case import OURS, differences, weights_apart
+from bench.trainer_case import OURS
+from bench.trainer_comparison import differences, weights_apart
 from bench.trainer_plain import start_model
 from bench.trainer_texts import encoded_pairs
 from rlaifv.core.training import Precision
