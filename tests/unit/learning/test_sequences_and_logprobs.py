@@ -83,6 +83,22 @@ def test_the_head_sees_answer_positions_only() -> None:
     assert sum(seen) == int(batch.answer.sum())
 
 
+def test_the_head_sees_no_more_than_a_chunk_at_once() -> None:
+    """In the forward pass and, computed again, in the backward pass."""
+    hidden, weight, _, _ = _random_batch()
+    hidden.requires_grad_()
+    seen: list[int] = []
+
+    def head(rows: torch.Tensor) -> torch.Tensor:
+        seen.append(rows.shape[0])
+        return rows @ weight.T
+
+    scored = token_logprobs(hidden[0], torch.arange(9), head, chunk_tokens=4)
+    assert seen == [4, 4, 1]
+    scored.sum().backward()
+    assert sorted(seen) == [1, 1, 4, 4, 4, 4]
+
+
 def test_log_softmax_is_fp32_for_half_precision_logits() -> None:
     hidden, weight, _, _ = _random_batch()
     found = token_logprobs(hidden[0].bfloat16(), torch.arange(9), lambda h: h @ weight.bfloat16().T)

@@ -13,7 +13,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from rlaifv.learning.packing import Pack, grow, lay_out
 from rlaifv.learning.sequences import join
-from rlaifv.learning.tree_attention import dense_mask, tree_attention
+from rlaifv.learning.tree_attention import dense_mask, far_blocks, near_runs, tree_attention
 
 WIDTH, SCALE = 8, 0.3
 Way = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -78,6 +78,22 @@ def test_results_and_gradients_are_those_of_a_dense_mask(
     trees: list[tuple[int, list[int]]], heads: tuple[int, int]
 ) -> None:
     compare(pack(*((prompt, tuple(branches)) for prompt, branches in trees)), *heads, torch.float32, 2e-5)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_every_pair_of_tokens_that_counts_is_in_one_block(whole: bool) -> None:
+    made = pack((700, (60, 0, 20)), (1, (4,)), (256, (300,)), (400, (0,)))
+    times = torch.zeros(made.tokens, made.tokens, dtype=torch.long)
+    for run in near_runs(made.spans, whole):
+        times[run, run] += torch.ones(run.stop - run.start, run.stop - run.start, dtype=torch.long).tril()
+    for queries, keys in far_blocks(made.spans, whole):
+        times[queries, keys] += 1
+    stated = dense_mask(*made.lineage).long()
+    if not whole:
+        unread = torch.ones(made.tokens, dtype=torch.bool)
+        unread[made.predictors] = False
+        stated[unread] = 0
+    assert torch.equal(times, stated)
 
 
 @pytest.mark.parametrize("kv_heads", [4, 2])
