@@ -38,12 +38,13 @@ def test_what_one_more_prompt_costs_is_free_of_what_a_run_costs_anyway() -> None
     assert each.wall_ms == pytest.approx(1000 * (3.0 - 2.0) / 100)
     assert each.cpu_ms == pytest.approx(1000 * (1.2 - 0.5) / 100)
     assert each.overhead_ms == pytest.approx(1000 * (1.0 - 0.1) / 100), "the scripted services' own time is not ours"
+    assert each.cpu_overhead_ms == pytest.approx(1000 * (0.7 - 0.1) / 100)
     assert (each.statements, each.rows, each.database_bytes) == (5.0, 3.5, 2000.0)
     assert (each.shard_bytes, each.pair_bytes) == (1000.0, 2000.0)
 
 
 def test_the_middle_run_and_the_slope() -> None:
-    slower, slowest = replace(RUN, wall_s=4.0), replace(RUN, wall_s=9.0)
+    slower, slowest = replace(RUN, cpu_s=4.0), replace(RUN, cpu_s=9.0)
     assert middle([slowest, RUN, slower]) is slower
     assert middle([slower, RUN]) is RUN
     assert slope([(10, 1.0), (90, 9.0), (250, 25.0)]) == pytest.approx(0.1)
