@@ -7,6 +7,7 @@ finished run is compared with. The processor time that the backends themselves t
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import random
 import zlib
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -30,6 +31,8 @@ _SENTENCES = 4093
 
 _TOKENS_PER_CLAIM = 12
 _REJECTED_IN = 4
+_LABELER = hashlib.sha256(b"scripted").hexdigest()
+"""As long as a real version is."""
 
 
 class Script:
@@ -169,4 +172,4 @@ class ScriptedLabeler:
 
 def _verdict(question: str) -> Verdict:
     p_yes = 0.25 if rejected(question) else 0.75
-    return Verdict(question=question, p_yes=p_yes, p_no=1.0 - p_yes, labeler_version="scripted/1")
+    return Verdict(question=question, p_yes=p_yes, p_no=1.0 - p_yes, labeler_version=_LABELER)

@@ -24,6 +24,7 @@ from rich.table import Table
 from bench.counting import CountingProxy
 from bench.labeler_load import Addresses, quantile
 from bench.load_waves import metrics
+from bench.message_bytes import message_bytes
 from bench.results import Comparison, add_arguments, conclude
 from bench.scenes import AskedPicture, asked_pictures
 from bench.timing import speedup
@@ -111,6 +112,9 @@ async def bytes_on_the_wire(where: Addresses, pictures: Sequence[AskedPicture]) 
 
 def bytes_records(found: dict[str, float], arguments: argparse.Namespace) -> list[Comparison]:
     """Ours against both baselines."""
+    messages = message_bytes(arguments.answers, arguments.claims, arguments.image_bytes)
+    shown = ", ".join(f"{name} {count / 1000:,.1f}" for name, count in messages.items())
+    sys.stdout.write(f"kB of messages about one prompt: {shown}; in all {sum(messages.values()) / 1000:,.1f}\n")
     return [
         Comparison(
             name="wire, labeler, bytes a prompt",
@@ -124,7 +128,7 @@ def bytes_records(found: dict[str, float], arguments: argparse.Namespace) -> lis
             dtype="-",
             threads=arguments.threads,
             seed=arguments.seed,
-            details={"image_bytes": arguments.image_bytes, "without_images": found["whole"] - arguments.image_bytes},
+            details={"image_bytes": arguments.image_bytes, "messages": messages},
         )
         for side, baseline in BASELINES.items()
     ]
