@@ -5,6 +5,7 @@
 | ours       | HuggingFaceLabeler, all pictures given at once                                 | picture, questions, passes |
 | published  | transformers, one forward pass a claim, batch 1, as the paper's code does      | nothing                    |
 | vllm       | vLLM with prefix caching, one request a claim, all given at once               | prefixes, passes           |
+| triton     | tritonserver with dynamic batching, one request a claim, all sent at once      | passes                     |
 
 Every round has new pictures. All sides take the same questions in the same prompts, the same processor's pixels, the same tokens
 for yes and no, and softmax over the whole vocabulary in fp32.
@@ -22,6 +23,7 @@ from pathlib import Path
 from bench.checkpoints import Size, make_checkpoint
 from bench.labeler_case import Baseline, Case, compare, peak_mib
 from bench.labeler_published import PublishedSide
+from bench.labeler_triton import TritonSide
 from bench.labeler_vllm import VllmSide
 from bench.machine import description
 from bench.results import Comparison, add_arguments, conclude
@@ -37,6 +39,7 @@ BASELINES = {
         title="published procedure, batch 1", open=lambda folder, precision, threads: PublishedSide(folder, precision)
     ),
     "vllm": Baseline(title="vLLM 0.32, prefix caching", open=VllmSide, measures_peak=False),
+    "triton": Baseline(title="tritonserver, dynamic batching", open=TritonSide, measures_peak=False),
 }
 
 
