@@ -27,13 +27,14 @@ def image_from_proto(image: records_pb2.Image, max_bytes: int) -> Image:
 
     Raises TooLarge at once, so that bytes that nobody will read do not wait in a queue.
     """
-    if len(image.data) > max_bytes:
-        raise TooLarge(f"image has {len(image.data)} bytes, over the limit of {max_bytes}: send a smaller file")
+    data = image.data  # once: every look at it copies the picture
+    if len(data) > max_bytes:
+        raise TooLarge(f"image has {len(data)} bytes, over the limit of {max_bytes}: send a smaller file")
     if image.WhichOneof("source") == "uri" and image.uri:
         return Image(uri=image.uri, sha256=image.sha256)
-    if image.sha256 and image.data:
-        return Image(data=image.data, sha256=image.sha256)
-    return Image.of(image.data)
+    if image.sha256 and data:
+        return Image(data=data, sha256=image.sha256)
+    return Image.of(data)
 
 
 def sampling_to_proto(sampling: Sampling) -> records_pb2.Sampling:
