@@ -4,6 +4,7 @@
 |------------|--------------------------------------------------------------------------------|----------------------------|
 | ours       | HuggingFaceLabeler, all pictures given at once                                 | picture, questions, passes |
 | published  | transformers, one forward pass a claim, batch 1, as the paper's code does      | nothing                    |
+| faithscore | the verification step of faithscore 0.0.9 with this model behind it            | nothing                    |
 | vllm       | vLLM with prefix caching, one request a claim, all given at once               | prefixes, passes           |
 | triton     | tritonserver with dynamic batching, one request a claim, all sent at once      | passes                     |
 
@@ -22,6 +23,8 @@ from pathlib import Path
 
 from bench.checkpoints import Size, make_checkpoint
 from bench.labeler_case import Baseline, Case, compare, peak_mib
+from bench.labeler_faithscore import FaithscoreSide
+from bench.labeler_faithscore import wording as faithscore_wording
 from bench.labeler_published import PublishedSide
 from bench.labeler_triton import TritonSide
 from bench.labeler_vllm import VllmSide
@@ -38,6 +41,7 @@ BASELINES = {
     "published": Baseline(
         title="published procedure, batch 1", open=lambda folder, precision, threads: PublishedSide(folder, precision)
     ),
+    "faithscore": Baseline(title="faithscore 0.0.9, verification", open=FaithscoreSide, wording=faithscore_wording),
     "vllm": Baseline(title="vLLM 0.32, prefix caching", open=VllmSide, measures_peak=False),
     "triton": Baseline(title="tritonserver, dynamic batching", open=TritonSide, measures_peak=False),
 }

@@ -74,6 +74,19 @@ def user_turn(question: str, **image: Any) -> dict[str, Any]:
     return {"role": "user", "content": parts}
 
 
+def padded(prompts: list[dict[str, Tensor]], pad: int | None) -> dict[str, Tensor]:
+    """One batch of prompts, filled on the left, so that each ends at the last position."""
+    longest = max(one["input_ids"].shape[1] for one in prompts)
+    fill = {"input_ids": pad or 0}
+    batch: dict[str, Tensor] = {}
+    for name, first in prompts[0].items():
+        rows = [one[name] for one in prompts]
+        if first.dim() == 2 and first.shape == prompts[0]["input_ids"].shape:
+            rows = [torch.nn.functional.pad(row, (longest - row.shape[1], 0), value=fill.get(name, 0)) for row in rows]
+        batch[name] = torch.cat(rows)
+    return batch
+
+
 def answer_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
     """Ids of all tokens that are yes, and no, but for case and white space: found by decoding the whole vocabulary."""
     special = set(tokenizer.all_special_ids)

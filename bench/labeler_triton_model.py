@@ -13,7 +13,7 @@ import torch
 import triton_python_backend_utils as pb_utils
 from torch import Tensor
 
-from bench.labeler_published import PublishedSide
+from bench.labeler_published import PublishedSide, padded
 from rlaifv.core.training import Precision
 
 
@@ -39,19 +39,6 @@ class TritonPythonModel:
         verdict = self._side.verdict(logits)
         p = torch.tensor([[verdict.p_yes, verdict.p_no]], dtype=torch.float32).numpy()
         return pb_utils.InferenceResponse(output_tensors=[pb_utils.Tensor("p", p)])
-
-
-def padded(prompts: list[dict[str, Tensor]], pad: int | None) -> dict[str, Tensor]:
-    """One batch of prompts, filled on the left, so that each ends at the last position."""
-    longest = max(one["input_ids"].shape[1] for one in prompts)
-    fill = {"input_ids": pad or 0}
-    batch: dict[str, Tensor] = {}
-    for name, first in prompts[0].items():
-        rows = [one[name] for one in prompts]
-        if first.dim() == 2 and first.shape == prompts[0]["input_ids"].shape:
-            rows = [torch.nn.functional.pad(row, (longest - row.shape[1], 0), value=fill.get(name, 0)) for row in rows]
-        batch[name] = torch.cat(rows)
-    return batch
 
 
 def _value(request: Any, name: str) -> bytes:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +14,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.labeler_flop import DecoderCost, Prompts, needed, prompts_of, vision
-from bench.labeler_published import PublishedSide
+from bench.labeler_process import tree_cpu_seconds
+from bench.labeler_published import PublishedSide, padded
 from bench.labeler_sides import Agreement, Answer, OurSide, Turns, make_turns, reworded
 from bench.scenes import AskedPicture, asked_pictures
 from rlaifv.core.training import Precision
@@ -128,3 +132,27 @@ def test_reworded_questions_keep_picture_and_answers(pictures: list[AskedPicture
     assert louder.image == pictures[0].image
     assert [len(answer) for answer in louder.answers] == [4, 4, 4]
     assert louder.questions[0] == pictures[0].questions[0].upper()
+
+
+def test_a_padded_batch_answers_as_its_rows_do(published: PublishedSide, pictures: list[AskedPicture]) -> None:
+    asked = [(one.image.data, question) for one in pictures for question in one.questions[:3]]
+    with torch.inference_mode():
+        batch = padded([published.inputs(*one) for one in asked], published.processor.tokenizer.pad_token_id)
+        logits = published.model(**batch, logits_to_keep=1).logits[:, -1]
+        alone = [published.answer(*one) for one in asked]
+
+    assert len({int(row.sum()) for row in batch["attention_mask"]}) > 1, "all prompts are equally long"
+    together = [published.verdict(row) for row in logits]
+    assert Agreement.of(alone, together).max_abs_diff < 1e-5
+
+
+def test_cpu_time_of_a_process_includes_its_children() -> None:
+    before = tree_cpu_seconds(os.getpid())
+    burning = "import time\nwhile time.process_time() < 0.3: pass\nprint(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", burning], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        alive = tree_cpu_seconds(os.getpid()) - before
+        child.communicate(b"\n")
+
+    assert alive >= 0.25
