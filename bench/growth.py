@@ -93,14 +93,18 @@ def run(size: Size, repetitions: int = 1) -> list[Measured]:
 
 
 def measure(size: Size, factors: Sequence[int], rounds: int) -> dict[int, list[Measured]]:
-    """The runs of every factor. The smaller ones come before and after the largest, and the smallest several times over, for
-    it is over before a processor that somebody else has for a moment is back."""
-    most = max(factors)
-    order = [*sorted(factors), *sorted(factors, reverse=True)[1:]]
-    found: dict[int, list[Measured]] = {factor: [] for factor in sorted(factors)}
-    for factor in order:
-        repetitions = 1 if factor == most else max(1, rounds // factor)
-        found[factor] += run(replace(size, prompts=factor * size.prompts), repetitions)
+    """The runs of every factor. The largest runs once; the smallest, which is over before a processor that somebody else has
+    for a moment is back, comes `rounds` times between all others."""
+    ordered = sorted(factors)
+    found: dict[int, list[Measured]] = {factor: [] for factor in ordered}
+    others = [*ordered[1:], *ordered[-2:0:-1]]
+    turns = len(others) + 1
+    for turn in range(turns):
+        repetitions = rounds // turns + (turn < rounds % turns)
+        if repetitions:
+            found[ordered[0]] += run(replace(size, prompts=ordered[0] * size.prompts), repetitions)
+        for factor in others[turn : turn + 1]:
+            found[factor] += run(replace(size, prompts=factor * size.prompts))
     return found
 
 
@@ -212,7 +216,7 @@ def show(name: str, found: dict[int, Measured], candidates: int) -> None:
 def main() -> int:
     """Measure and print; 1 if a run's result is not as the script has it."""
     parser = argparse.ArgumentParser(description="Time and memory of the orchestrator as the prompts grow.")
-    add_arguments(parser, rounds=5)
+    add_arguments(parser, rounds=8)
     parser.add_argument("--base", type=int, default=100, help="prompts at 1x")
     parser.add_argument("--factors", type=int, nargs="+", default=_FACTORS, help="how many times the prompts")
     parser.add_argument("--candidates", type=int, default=10, help="answers a prompt")
