@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from bench.scripted import Clock, Script, ScriptedDecomposer, ScriptedLabeler, ScriptedPolicy
@@ -15,12 +14,8 @@ from rlaifv.rpc.convert.claims import answer_to_proto, decomposition_to_response
 from rlaifv.rpc.convert.verdicts import questions_to_proto, verdicts_to_response
 
 
-def message_bytes(candidates: int, claims: int, image_bytes: int) -> dict[str, int]:
+async def message_bytes(candidates: int, claims: int, image_bytes: int) -> dict[str, int]:
     """Request and response of each service for a prompt, the claims of all candidates asked in one request."""
-    return asyncio.run(_message_bytes(candidates, claims, image_bytes))
-
-
-async def _message_bytes(candidates: int, claims: int, image_bytes: int) -> dict[str, int]:
     script, clock = Script(claims), Clock()
     prompt = Prompt(id="train-0000000", image=Image.of(bytes(image_bytes)), text="Describe the picture in detail.")
     seeds = tuple(candidate_seed(0, prompt.id, 1, index) for index in range(candidates))

@@ -110,9 +110,8 @@ async def bytes_on_the_wire(where: Addresses, pictures: Sequence[AskedPicture]) 
     return found
 
 
-def bytes_records(found: dict[str, float], arguments: argparse.Namespace) -> list[Comparison]:
+def bytes_records(found: dict[str, float], messages: dict[str, int], arguments: argparse.Namespace) -> list[Comparison]:
     """Ours against both baselines."""
-    messages = message_bytes(arguments.answers, arguments.claims, arguments.image_bytes)
     shown = ", ".join(f"{name} {count / 1000:,.1f}" for name, count in messages.items())
     sys.stdout.write(f"kB of messages about one prompt: {shown}; in all {sum(messages.values()) / 1000:,.1f}\n")
     return [
@@ -203,7 +202,8 @@ async def run(arguments: argparse.Namespace) -> list[Comparison]:
     rows = []
     async with service() as where:
         wire = await bytes_on_the_wire(where, pictures[: arguments.prompts])
-        records = bytes_records(wire, arguments)
+        messages = await message_bytes(arguments.answers, arguments.claims, arguments.image_bytes)
+        records = bytes_records(wire, messages, arguments)
         for clients in arguments.clients:
             part = pictures[: max(arguments.prompts, clients)]
             found = await measure(where, clients, part, arguments.rounds)

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 
 from bench.counting import CountingProxy
+from bench.message_bytes import message_bytes
 from bench.scenes import asked_pictures
 from bench.wire import service, wrong
 from bench.wire_clients import Clients, Load, noise_pictures
@@ -55,3 +56,10 @@ async def test_all_ways_of_asking_get_the_same_verdicts_over_the_wire() -> None:
         await clients.close()
     assert [wrong(pictures, load) for load in loads] == [0, 0, 0]
     assert [len(load.latencies) for load in loads] == [2, 12, 2], "requests: a picture, a claim, a picture"
+
+
+async def test_a_prompt_carries_its_picture_to_policy_and_labeler_once() -> None:
+    bare, pictured = [await message_bytes(4, 3, size) for size in (1000, 51_000)]
+    grown = {name: pictured[name] - count for name, count in bare.items() if pictured[name] != count}
+    assert grown.keys() == {"policy, request", "labeler, request"}
+    assert all(50_000 <= more <= 50_010 for more in grown.values()), "the picture and longer length fields"
