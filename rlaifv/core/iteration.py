@@ -12,7 +12,8 @@
 | VALIDATING | validation prompts, both policies  | a decision                  | nothing; it is made again with the same seeds |
 | EVALUATING | evaluation prompts, ground truth   | figures for people          | nothing; they steer nothing                  |
 
-The reference model of DPO is the iteration's start policy. Only VALIDATING decides on promotion; evaluation never does
+The reference model of DPO is the iteration's start policy. It also answers, unless a run allows staleness: then an iteration is
+collected by the start of the one before, while that one trains. Only VALIDATING decides on promotion; evaluation never does
 (reference fault 19: the published models were selected on the benchmarks they report).
 """
 
@@ -72,11 +73,13 @@ class PromotionRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IterationState:
-    """Everything the loop must know to go on. `start` is both the policy that answers and DPO's reference."""
+    """Everything the loop must know to go on. `start` is DPO's reference, and the policy that answers unless `answering` says
+    which older one did."""
 
     index: int
     start: Checkpoint
     shards: int
+    answering: Checkpoint | None = None
     stage: Stage = Stage.COLLECTING
     shards_done: frozenset[int] = frozenset()
     pairs: int = 0

@@ -106,6 +106,8 @@ class RunContext:
     patience_s: float = 600.0
     keeper: PolicyKeeper = field(init=False)
     history: RunHistory = field(init=False)
+    iteration: int = 0
+    """The one at work; 0 before the first, and in a process that only collects shards."""
     places: asyncio.Semaphore = field(init=False)
     """Of shards that this process has at work."""
     _reported_at: float = field(init=False, default=0.0)
@@ -149,7 +151,12 @@ class RunContext:
     async def report(
         self, iteration: int, stage: str, done: int, total: int, figures: Mapping[str, float] | None = None
     ) -> None:
-        """Tell those who watch; at most four times a second, the first and the last of a stage always."""
+        """Tell those who watch; at most four times a second, the first and the last of a stage always.
+
+        What is collected ahead is not told: the iteration at work is.
+        """
+        if 0 < self.iteration < iteration:
+            return
         if 0 < done < total and not self.report_due():
             return
         self._reported_at = time.monotonic()

@@ -11,7 +11,7 @@ import contextlib
 import json
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
@@ -85,6 +85,7 @@ class DbosEngine:
         logger.propagate = True
         options = {"max_recovery_attempts": _MAX_RECOVERIES}
         self._shard = DBOS.workflow(name="rlaifv.shard", **options)(self._make_shard())
+        self._ahead = DBOS.workflow(name="rlaifv.ahead", **options)(self._make_ahead())
         self._run = DBOS.workflow(name="rlaifv.run", **options)(self._make_run())
 
     async def launch(self) -> None:
@@ -129,6 +130,10 @@ class DbosEngine:
         # DBOS had made its own pool, which is shut down now, the default of this loop.
         loop.set_default_executor(ThreadPoolExecutor())
 
+    @property
+    def _steps(self) -> _DbosSteps:
+        return _DbosSteps(self._shard, self._ahead)
+
     @contextlib.contextmanager
     def _working(self, name: str, attempt: int) -> Iterator[None]:
         """Lets the workflow be found when it has to be cut off."""
@@ -169,6 +174,20 @@ class DbosEngine:
 
         return shard
 
+    def _make_ahead(self) -> Callable[..., Awaitable[Json]]:
+        contexts = self._contexts
+
+        async def ahead(name: str, attempt: int, iteration: int, start: Json, shards: list[int]) -> Json:
+            with self._working(name, attempt):
+                context = await contexts.open(name, attempt)
+                try:
+                    await self._steps.shards(context, iteration, Checkpoint(**start), shards)
+                except RlaifvError as error:
+                    return {"error": type(error).__name__, "message": error.message}
+                return {}
+
+        return ahead
+
     def _make_run(self) -> Callable[..., Awaitable[None]]:
         async def run(name: str, attempt: int) -> None:
             try:
@@ -196,7 +215,7 @@ class DbosEngine:
                 polling_interval_sec=_POLLING_S,
                 on_conflict="always_update",
             )
-            await run_loop(context, _DbosSteps(self._shard))
+            await run_loop(context, self._steps)
             await self._end(name, attempt, RunPhase.DONE, "")
 
     async def _end(self, name: str, attempt: int, phase: RunPhase, message: str) -> None:
@@ -207,8 +226,9 @@ class DbosEngine:
 class _DbosSteps:
     """The loop's `Durable` on DBOS, inside the workflow of a run."""
 
-    def __init__(self, shard: Callable[..., Awaitable[Json]]) -> None:
+    def __init__(self, shard: Callable[..., Awaitable[Json]], ahead: Callable[..., Awaitable[Json]]) -> None:
         self._shard = shard
+        self._ahead = ahead
 
     async def step(self, name: str, make: Callable[[], Awaitable[Entry]]) -> Entry:
         return _entry(await _step(name, make))
@@ -223,19 +243,34 @@ class _DbosSteps:
                     waiting.append(await DBOS.enqueue_workflow_async(queue, self._shard, *arguments))
                 # A few ahead of those taken, so that the queue is never empty and never long.
                 if len(waiting) > 2 * _TAKEN * in_flight:
-                    await _result(waiting[0])
+                    _entry(await _outcome(waiting[0]))
                     waiting.popleft()
             while waiting:
-                await _result(waiting[0])
+                _entry(await _outcome(waiting[0]))
                 waiting.popleft()
         except RlaifvError:
             await DBOS.cancel_workflows_async([handle.get_workflow_id() for handle in waiting])
             raise
 
+    @contextlib.asynccontextmanager
+    async def shards_beside(
+        self, context: RunContext, iteration: int, start: Checkpoint, shards: Sequence[int]
+    ) -> AsyncIterator[None]:
+        # A workflow of its own, so that the steps of the run's keep their order.
+        with SetWorkflowID(f"{_run_id(context.name, context.attempt)}/{iteration}"):
+            arguments = (context.name, context.attempt, iteration, asdict(start), list(shards))
+            handle = await DBOS.start_workflow_async(self._ahead, *arguments)
+        try:
+            yield
+        except RlaifvError:
+            await DBOS.cancel_workflow_async(handle.get_workflow_id(), cancel_children=True)
+            raise
+        _raise_error_of(await _outcome(handle))
 
-async def _result(handle: Any) -> Entry:
+
+async def _outcome(handle: Any) -> Any:
     try:
-        return _entry(await handle.get_result(polling_interval_sec=_POLLING_S))
+        return await handle.get_result(polling_interval_sec=_POLLING_S)
     except dbos_error.DBOSAwaitedWorkflowCancelledError as exc:
         raise Cancelled("a shard of the run was cancelled") from exc
 
@@ -254,9 +289,13 @@ async def _step(name: str, make: Callable[[], Awaitable[Entry]]) -> Json:
 
 
 def _entry(result: Json) -> Entry:
+    _raise_error_of(result)
+    return entry_from_dict(result)
+
+
+def _raise_error_of(result: Json) -> None:
     if "error" in result:
         raise getattr(errors, result["error"])(result["message"])
-    return entry_from_dict(result)
 
 
 def _shard_queue(name: str) -> str:

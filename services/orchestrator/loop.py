@@ -18,9 +18,13 @@
 | decompose | the answers of one prompt a call            | its shard, so the policy gets no new one       |
 | score     | the questions of one prompt a call          | its shard, so the policy gets no new one       |
 | pair      | one prompt's candidates in memory           | training                                       |
-| train     | one job an iteration                        | the next iteration: collecting is on-policy    |
+| train     | one job an iteration                        | the next iteration: collecting is on-policy *  |
 | validate  | shards_in_flight * shard_prompts prompts    | promotion                                      |
 | evaluate  | shards_in_flight * shard_prompts prompts    | the next iteration                             |
+
+* With `max_staleness: 1` the next iteration is collected while this one trains, by the weights that this one started from: its
+  answers are at most one promotion old. Its reference is its own start as ever. Validation waits for both, because the policy
+  serves one version at a time; so which weights answer follows from the settings alone, not from what happened to be faster.
 
 After a crash: every step first looks into the ledger, and what is there is not made again; what is not there is made again
 with the same seeds and the same weights, so it comes out the same. Which weights answer is checked on every candidate.
@@ -31,7 +35,8 @@ This module knows the order of things. What a stage does is in the module of its
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import asdict
 from typing import Protocol
 
@@ -41,7 +46,7 @@ from rlaifv.adapters.runs.records import Entry
 from rlaifv.adapters.runs.summary import write_summary
 from rlaifv.core.checkpoints import Checkpoint
 from rlaifv.core.iteration import Event, IterationState, ShardDone, Stage, next_state
-from services.orchestrator.asking import at_once
+from services.orchestrator.asking import at_once, first_error
 from services.orchestrator.collecting import collect_shard, shard_count
 from services.orchestrator.context import RunContext
 from services.orchestrator.evaluating import evaluate_policy
@@ -61,6 +66,12 @@ class Durable(Protocol):
         """Collect the shards through a bounded queue; returns when all are done, raises the first error."""
         ...
 
+    def shards_beside(
+        self, context: RunContext, iteration: int, start: Checkpoint, shards: Sequence[int]
+    ) -> AbstractAsyncContextManager[None]:
+        """Do what `shards` does beside the block; its end waits for both, an error of one ends the other."""
+        ...
+
 
 class InProcess:
     """No durability but the ledger's: for tests and for replaying a run by hand."""
@@ -72,6 +83,17 @@ class InProcess:
         work = (collect_shard(context, iteration, shard, start) for shard in shards)
         await at_once(work, context.run.shards_in_flight)
 
+    @asynccontextmanager
+    async def shards_beside(
+        self, context: RunContext, iteration: int, start: Checkpoint, shards: Sequence[int]
+    ) -> AsyncIterator[None]:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.shards(context, iteration, start, shards))
+                yield
+        except BaseExceptionGroup as errors:
+            raise first_error(errors) from errors
+
 
 async def run_loop(context: RunContext, durable: Durable) -> None:
     """The whole run, from wherever it is. Raises what stopped it; then everything complete is kept."""
@@ -80,15 +102,21 @@ async def run_loop(context: RunContext, durable: Durable) -> None:
     await context.report(0, Stage.EVALUATING, 0, 0)
     await durable.step("evaluate 0", lambda: evaluate_policy(context, 0, start))
     await _summarise(context, timeline=True)
+    answering = start
     for index in range(1, context.run.iterations + 1):
-        start = await _iterate(context, durable, index, start)
+        stale = answering if context.run.max_staleness else None
+        answering = start
+        start = await _iterate(context, durable, index, start, stale)
         await _summarise(context)
     await context.report(context.run.iterations, Stage.DONE, 0, 0)
 
 
-async def _iterate(context: RunContext, durable: Durable, index: int, start: Checkpoint) -> Checkpoint:
-    """One iteration; gives the policy that the next one starts from."""
-    state = IterationState(index=index, start=start, shards=shard_count(context))
+async def _iterate(
+    context: RunContext, durable: Durable, index: int, start: Checkpoint, stale: Checkpoint | None
+) -> Checkpoint:
+    """One iteration; gives the policy that the next one starts from. `stale`: the weights that answer, if not `start`."""
+    state = IterationState(index=index, start=start, answering=stale, shards=shard_count(context))
+    context.iteration = index
     while state.stage is not Stage.DONE:
         await context.report(index, state.stage, 0, state.shards if state.stage is Stage.COLLECTING else 0)
         for event in await _events(context, durable, state):
@@ -114,9 +142,13 @@ async def _events(context: RunContext, durable: Durable, state: IterationState) 
                 return evaluate_policy(context, index, state.result)
 
     if state.stage is Stage.COLLECTING:
-        await durable.shards(context, index, start, range(state.shards))
+        await durable.shards(context, index, state.answering or start, range(state.shards))
         return [ShardDone(shard) for shard in range(state.shards)]
-    entry = await durable.step(f"{state.stage} {index}", make)
+    if state.stage is Stage.TRAINING and context.run.max_staleness and index < context.run.iterations:
+        async with durable.shards_beside(context, index + 1, start, range(state.shards)):
+            entry = await durable.step(f"{state.stage} {index}", make)
+    else:
+        entry = await durable.step(f"{state.stage} {index}", make)
     assert entry.event is not None, "every stage ends with an event"
     return [entry.event]
 

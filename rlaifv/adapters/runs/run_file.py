@@ -245,6 +245,9 @@ class RunFile(Section):
     """When a checkpoint is promoted."""
     evaluation: EvaluationSection = EvaluationSection()
     """How the figures for people are taken."""
+    max_staleness: int = Field(default=0, ge=0, le=1)
+    """Promotions by which answers may be older than the policy they train: with 1, a round is collected while the one before
+    trains, by the weights that one started from."""
     shard_prompts: int = Field(default=8, ge=1, le=1024)
     """Prompts of a shard, the unit of work that a crash repeats."""
     shards_in_flight: int = Field(default=2, ge=1, le=64)
@@ -256,7 +259,10 @@ class RunFile(Section):
 
     def content(self) -> dict[str, Any]:
         """What the run's results depend on, as plain JSON types: neither where services are nor how much is in flight."""
-        return self.model_dump(mode="json", exclude={"services", "local", "shards_in_flight"})
+        content = self.model_dump(mode="json", exclude={"services", "local", "shards_in_flight"})
+        if not self.max_staleness:
+            del content["max_staleness"]  # runs from before it was there stay what they are
+        return content
 
     @property
     def digest(self) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,15 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from rlaifv.adapters.fake.trainer import FakeTrainer
 from rlaifv.adapters.preferences import read_preferences
 from rlaifv.adapters.runs.lineage import trace_pair
 from rlaifv.core.candidates import Candidate, FinishReason
+from rlaifv.core.checkpoints import Checkpoint
 from rlaifv.core.errors import BackendFailed, Conflict, InvalidInput, NotFound
 from rlaifv.core.outcomes import Outcome
 from rlaifv.core.seeds import candidate_seed
+from rlaifv.core.training import TrainingJob
 from rlaifv.core.verdicts import Verdict
 from rlaifv.ports.services import Generation, Questions
 from services.orchestrator.context import Ports, RunContext
@@ -264,3 +269,64 @@ async def test_without_an_evaluation_set_the_loop_runs_too(world: Path) -> None:
     summary = await finish(context)
     assert [item["eval"] for item in summary["rounds"]] == [None, None, None]
     assert [item["promoted"] for item in summary["rounds"]] == [True, True, False]
+
+
+class Watched(InProcess):
+    """Notes what was at work beside each training."""
+
+    def __init__(self) -> None:
+        self.beside: list[int] = []
+
+    @asynccontextmanager
+    async def shards_beside(
+        self, context: RunContext, iteration: int, start: Checkpoint, shards: Sequence[int]
+    ) -> AsyncIterator[None]:
+        self.beside.append(iteration)
+        async with super().shards_beside(context, iteration, start, shards):
+            yield
+
+
+async def test_with_staleness_a_round_is_answered_by_the_start_of_the_one_before(world: Path) -> None:
+    context = open_context(world, change=scripted, iterations=3, prompts_per_iteration=8, max_staleness=1, **UNBALANCED)
+    durable = Watched()
+    await run_loop(context, durable)
+    summary = summary_of(context)
+    versions = [item["policy_version"] for item in summary["rounds"]]
+    assert versions[0] != versions[1], "round 1 is promoted"
+    assert durable.beside == [2, 3], "the last round has none after it"
+    answering = []
+    for iteration in (1, 2, 3):
+        names = [f"iterations/{iteration}/shards/{shard}.parquet" for shard in range(2)]
+        tables = [pq.read_table(context.artifacts.uri(name)) for name in names]
+        (version,) = {row for table in tables for row in table["policy_version"].to_pylist()}
+        answering.append(version)
+    assert answering == [versions[0], versions[0], versions[1]]
+    context.ledger.close()
+
+
+async def test_staleness_trains_from_the_promoted_policy(world: Path) -> None:
+    jobs: list[TrainingJob] = []
+
+    class Noting(FakeTrainer):
+        async def start(self, job: TrainingJob) -> None:
+            jobs.append(job)
+            await super().start(job)
+
+    context = open_context(
+        world, change=lambda ports: replace(scripted(ports), trainer=Noting()), max_staleness=1, **UNBALANCED
+    )
+    summary = await finish(context)
+    assert [job.policy.digest for job in jobs] == [item["policy_version"] for item in summary["rounds"][:2]]
+
+
+async def test_a_failed_training_ends_what_is_collected_beside_it(world: Path) -> None:
+    class Failing(FakeTrainer):
+        async def start(self, job: TrainingJob) -> None:
+            raise InvalidInput("pairs_uri is not there")
+
+    context = open_context(
+        world, change=lambda ports: replace(scripted(ports), trainer=Failing()), max_staleness=1, **UNBALANCED
+    )
+    with pytest.raises(InvalidInput, match="pairs_uri"):
+        await finish(context)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
