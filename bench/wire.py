@@ -97,20 +97,22 @@ async def _server_cpu(where: Addresses) -> float:
     return (await metrics(where.metrics))["process_cpu_seconds_total"]
 
 
-async def bytes_on_the_wire(where: Addresses, pictures: Sequence[AskedPicture]) -> dict[str, float]:
-    """Bytes a picture in both directions, HTTP/2 included, by side."""
-    found = {}
+async def bytes_on_the_wire(where: Addresses, pictures: Sequence[AskedPicture]) -> tuple[dict[str, float], int]:
+    """Bytes a picture in both directions, HTTP/2 included, by side; and how many verdicts were wrong."""
+    found, faults = {}, 0
     for name in ("whole", "calls", "stream"):
         async with CountingProxy(where.target) as proxy:
             asking = Clients(proxy.endpoint, 1)
             ways: dict[str, Way] = {"whole": asking.whole, "calls": asking.calls, "stream": asking.stream}
-            await ways[name](pictures)
+            faults += wrong(pictures, await ways[name](pictures))
             await asking.close()
             found[name] = proxy.total / len(pictures)
-    return found
+    return found, faults
 
 
-def bytes_records(found: dict[str, float], messages: dict[str, int], arguments: argparse.Namespace) -> list[Comparison]:
+def bytes_records(
+    found: dict[str, float], messages: dict[str, int], equal: bool, arguments: argparse.Namespace
+) -> list[Comparison]:
     """Ours against both baselines."""
     shown = ", ".join(f"{name} {count / 1000:,.1f}" for name, count in messages.items())
     sys.stdout.write(f"kB of messages about one prompt: {shown}; in all {sum(messages.values()) / 1000:,.1f}\n")
@@ -122,7 +124,7 @@ def bytes_records(found: dict[str, float], messages: dict[str, int], arguments: 
             ours_value=found["whole"] / 1000,
             unit="kB a prompt",
             ratio=found[side] / found["whole"],
-            equal=True,
+            equal=equal,
             max_abs_diff=0.0,
             dtype="-",
             threads=arguments.threads,
@@ -201,9 +203,9 @@ async def run(arguments: argparse.Namespace) -> list[Comparison]:
     pictures = noise_pictures(asked, arguments.image_bytes, arguments.seed)
     rows = []
     async with service() as where:
-        wire = await bytes_on_the_wire(where, pictures[: arguments.prompts])
+        wire, faults = await bytes_on_the_wire(where, pictures[: arguments.prompts])
         messages = await message_bytes(arguments.answers, arguments.claims, arguments.image_bytes)
-        records = bytes_records(wire, messages, arguments)
+        records = bytes_records(wire, messages, not faults, arguments)
         for clients in arguments.clients:
             part = pictures[: max(arguments.prompts, clients)]
             found = await measure(where, clients, part, arguments.rounds)
