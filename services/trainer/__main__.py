@@ -66,6 +66,7 @@ def _huggingface(settings: TrainerSettings) -> HuggingFaceTrainer:
         device=settings.device,
         save_every_steps=settings.save_every_steps,
         save_every_s=settings.save_every_s,
+        pack_tokens=settings.pack_tokens,
         reference_batch_size=settings.reference_batch_size,
         feature_bytes=settings.feature_bytes,
     )

@@ -25,8 +25,10 @@ class TrainerSettings(ServiceSettings):
     """Optimiser steps between two states that a killed job can resume from."""
     save_every_s: float = Field(default=300.0, gt=0)
     """Longest time between two such states, seconds."""
+    pack_tokens: int = Field(default=8192, gt=0)
+    """Most tokens of prompts and answers in one forward pass, where the model's sequences can be packed."""
     reference_batch_size: int = Field(default=4, gt=0)
-    """Pairs that go through the reference model at once."""
+    """Pairs that go through the reference model at once, where they cannot."""
     feature_bytes: int = Field(default=1 << 30, ge=0)
     """Memory for the vision features of a job's pictures, bytes."""
     torch_threads: int = Field(default=0, ge=0)

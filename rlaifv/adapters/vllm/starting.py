@@ -42,7 +42,8 @@ def _arguments(folder: Path, options: VllmOptions) -> AsyncEngineArgs:
         raise InvalidInput.field(
             "device", options.device, f"this build of vLLM computes on {current_platform.device_type}"
         )
-    adapters = options.max_lora_rank > 0 and supports_lora(_model_class(folder))
+    family = _model_class(folder)
+    adapters = options.max_lora_rank > 0 and supports_lora(family)
     if options.max_lora_rank and not adapters:
         log.warning(
             "vLLM takes no LoRA adapters for this family: only whole checkpoints can be loaded", model=str(folder)
