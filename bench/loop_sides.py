@@ -35,13 +35,16 @@ from services.orchestrator.runs import Runs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One way once through the run. `pairs` are the SHA-256 of the pair files, an iteration each; `rows` how many pairs."""
+    """One way once through the run. `pairs` are the SHA-256 of the pair files, an iteration each; `rows` how many pairs.
+
+    `seconds` run from the first request to a backend to the end; `start_s` lie before, once a run and not in each iteration.
+    """
 
     seconds: float
+    start_s: float
     pairs: tuple[str, ...]
     rows: tuple[int, ...]
     use: Mapping[str, StageUse]
-    summary: Mapping[str, Any]
 
 
 def run_file(folder: Path, **fields: Any) -> RunFile:
@@ -67,7 +70,7 @@ async def staged(run: RunFile, ports: Ports, folder: Path) -> Turn:
     _empty(folder)
     usage = Usage(run.prompts_per_iteration)
     ledger = Ledger(f"sqlite:///{folder / 'unused.sqlite'}")
-    began = time.perf_counter()
+    began_at = time.time()
     context = RunContext(
         run=run,
         attempt=1,
@@ -77,13 +80,13 @@ async def staged(run: RunFile, ports: Ports, folder: Path) -> Turn:
         artifacts=FolderArtifacts(folder),
         truth=SceneTruth,
         metrics=RunMetrics(CollectorRegistry()),
-        began_at=time.time(),
+        began_at=began_at,
     )
     await run_stages(context, folder)
-    seconds = time.perf_counter() - began
+    ended_at = time.time()
     ledger.close()
     files = [folder / str(iteration) / "pairs.parquet" for iteration in range(1, run.iterations + 1)]
-    return _turn(seconds, files, usage, {})
+    return _turn(began_at, ended_at, files, usage)
 
 
 async def streamed(run: RunFile, ports: Ports, folder: Path) -> Turn:
@@ -109,7 +112,6 @@ async def streamed(run: RunFile, ports: Ports, folder: Path) -> Turn:
         async for _ in runs.watch(run.name):
             pass
         record = ledger.run(run.name)
-        summary = json.loads(FolderArtifacts(folder / run.name).read(layout.SUMMARY))
     finally:
         await engine.close()
         await contexts.close_all()
@@ -117,16 +119,17 @@ async def streamed(run: RunFile, ports: Ports, folder: Path) -> Turn:
     if record.phase is not RunPhase.DONE or record.ended_at is None:
         raise RuntimeError(f"the run is {record.phase}: {record.message}")
     files = [folder / run.name / layout.pairs(iteration) for iteration in range(1, run.iterations + 1)]
-    return _turn(record.ended_at - record.began_at, files, usage, summary)
+    return _turn(record.began_at, record.ended_at, files, usage)
 
 
-def _turn(seconds: float, files: list[Path], usage: Usage, summary: Mapping[str, Any]) -> Turn:
+def _turn(began_at: float, ended_at: float, files: list[Path], usage: Usage) -> Turn:
+    first = usage.began_at or began_at
     return Turn(
-        seconds=seconds,
+        seconds=ended_at - first,
+        start_s=first - began_at,
         pairs=tuple(hashlib.sha256(path.read_bytes()).hexdigest() for path in files),
         rows=tuple(pq.read_metadata(path).num_rows for path in files),
         use=usage.finish(),
-        summary=summary,
     )
 
 

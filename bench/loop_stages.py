@@ -42,21 +42,27 @@ Json = dict[str, Any]
 async def run_stages(context: RunContext, folder: Path) -> list[str]:
     """All iterations of the run; the SHA-256 of each pair file. Files of the stages are kept in `folder`."""
     start = await context.keeper.serve_start(context.run.policy)
-    known: dict[str, Validation] = {}
-    digests = []
+    starts, known, digests = [start], dict[str, Validation](), []
     for iteration in range(1, context.run.iterations + 1):
-        digest, start = await _iterate(context, folder / str(iteration), iteration, start, known)
+        answering = starts[max(0, iteration - 1 - context.run.max_staleness)]
+        digest, stays = await _iterate(context, folder / str(iteration), iteration, starts[-1], answering, known)
         digests.append(digest)
+        starts.append(stays)
     return digests
 
 
 async def _iterate(
-    context: RunContext, folder: Path, iteration: int, start: Checkpoint, known: dict[str, Validation]
+    context: RunContext,
+    folder: Path,
+    iteration: int,
+    start: Checkpoint,
+    answering: Checkpoint,
+    known: dict[str, Validation],
 ) -> tuple[str, Checkpoint]:
     """Collect, pair, train, validate; the pair file's digest and the weights that stay."""
     ids = [one for shard in range(shard_count(context)) for one in shard_prompt_ids(context, iteration, shard)]
     prompts = await asyncio.to_thread(context.prompts.train.prompts, ids)
-    await _collect(context, folder, prompts, start, iteration)
+    await _collect(context, folder, prompts, answering, iteration)
     pairs = await asyncio.to_thread(_pair, context, folder, prompts, iteration)
     (folder / "pairs.parquet").write_bytes(pairs)
     digest = hashlib.sha256(pairs).hexdigest()

@@ -43,6 +43,8 @@ class Usage:
     def __init__(self, prompts: int) -> None:
         self.stages = {stage: StageUse() for stage in STAGES}
         self._prompts = prompts
+        self.began_at: float | None = None
+        """When the first backend was first asked, seconds since the epoch."""
         self._at = time.perf_counter()
         self._answers: dict[str, str] = {}
         self._undivided: dict[str, set[str]] = {}
@@ -66,11 +68,13 @@ class Usage:
     def took(self, stage: str, ids: Sequence[str]) -> None:
         """Items went to the backend."""
         self._tick()
+        self.began_at = self.began_at or time.time()
         use = self.stages[stage]
         use.in_hand += len(ids)
         use.calls += len(ids)
-        self._ready[stage].difference_update(ids)
-        use.ready = len(self._ready[stage])
+        if stage != "generate":  # whose prompts are counted, see below
+            self._ready[stage].difference_update(ids)
+            use.ready = len(self._ready[stage])
 
     def gave(self, stage: str, count: int = 1) -> None:
         """Items came back, or were given up."""
