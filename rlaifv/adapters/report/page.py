@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from rlaifv import __version__
-from rlaifv.adapters.report import drawing, gallery, plots_labeler, plots_rounds, plots_time, plots_training
+from rlaifv.adapters.report import (
+    drawing,
+    gallery,
+    plots_labeler,
+    plots_rounds,
+    plots_time,
+    plots_training,
+    plots_utilisation,
+)
 from rlaifv.adapters.report.drawing import Plot
 from rlaifv.adapters.report.headline import aims, headline, percent, percents
 from rlaifv.adapters.report.reliability import accuracy_by_type, judged_claims
@@ -75,7 +83,11 @@ def draw(runs: Sequence[RunResult]) -> dict[str, list[Plot]]:
 
 
 def _time_plots(run: RunResult, place: int) -> list[Plot]:
-    return _present(plots_time.stage_plot(run, f"stages_{place}"), plots_time.timeline_plot(run, f"timeline_{place}"))
+    return _present(
+        plots_time.stage_plot(run, f"stages_{place}"),
+        plots_time.timeline_plot(run, f"timeline_{place}"),
+        plots_utilisation.utilisation_plot(run, f"utilisation_{place}"),
+    )
 
 
 def every(plots: Mapping[str, Sequence[Plot]]) -> list[Plot]:
