@@ -76,7 +76,7 @@ RESULTS := --results bench/results.json
 bench: $(VENV)/.bench-ready vllm triton ## Measure everything side by side, about half an hour on a quiet machine
 	$(PY) -m bench.labeler $(RESULTS)
 	$(PY) -m bench.trainer $(RESULTS)
-	$(PY) -m bench.loop $(RESULTS)
+	$(PY) -m bench.loop --real $(RESULTS)
 	$(PY) -m bench.growth $(RESULTS)
 	$(PY) -m bench.wire $(RESULTS)
 	$(PY) -m bench.decomposer_quality

@@ -10,7 +10,8 @@ vision tower over all pictures) is timed before the first step and added to its 
 * --epochs steps, and --rounds stops after the first of them.
 
     --dump FOLDER    keeps model, pairs and steps.json (losses, norms and seconds of all sides) in a folder for each case
-    --against        trl, plain (the reference at every step), stored (a plain loop that computes it once)
+    --against        trl, trl-checkpointing (its default: activations computed again), plain (the reference at every step),
+                     stored (a plain loop that computes it once)
     --model FOLDER   another LLaVA-like checkpoint; --grids is then of no effect
 """
 
@@ -152,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--learning-rate", type=float, default=1e-5)
     parser.add_argument("--layers", type=int, default=Size().layers, help="of the language model that is made")
     parser.add_argument("--model", type=Path, help="a model folder to measure with")
-    parser.add_argument("--against", nargs="+", choices=["trl", "plain", "stored"], default=["trl", "plain"])
+    parser.add_argument("--against", nargs="+", choices=["trl", "trl-checkpointing", "plain", "stored"], default=["trl", "plain"])
     parser.add_argument("--no-peaks", action="store_true", help="leave memory out")
     parser.add_argument("--dump", type=Path, help="keep model, pairs and every side's steps here")
     parser.add_argument("--peak", choices=SIDES, help=argparse.SUPPRESS)

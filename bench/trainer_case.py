@@ -48,7 +48,7 @@ SIDES: Mapping[str, Callable[[Job], Side]] = {
 def title(side: str) -> str:
     """A side's name for people."""
     if side.startswith("trl"):
-        return f"TRL {version('trl')} DPOTrainer"
+        return f"TRL {version('trl')} DPOTrainer" + (", checkpointing" if side.endswith("checkpointing") else "")
     return {"plain": "plain loop", "stored": "plain loop, stored reference"}[side]
 
 
