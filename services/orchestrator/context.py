@@ -106,8 +106,8 @@ class RunContext:
     patience_s: float = 600.0
     keeper: PolicyKeeper = field(init=False)
     history: RunHistory = field(init=False)
-    iteration: int = 0
-    """The one at work; 0 before the first, and in a process that only collects shards."""
+    iteration: int | None = None
+    """The one at work, 0 before the first; None in a process that only collects shards."""
     places: asyncio.Semaphore = field(init=False)
     """Of shards that this process has at work."""
     _reported_at: float = field(init=False, default=0.0)
@@ -155,7 +155,7 @@ class RunContext:
 
         What is collected ahead is not told: the iteration at work is.
         """
-        if 0 < self.iteration < iteration:
+        if self.iteration is not None and self.iteration < iteration:
             return
         if 0 < done < total and not self.report_due():
             return

@@ -32,7 +32,7 @@ from services.orchestrator.context import RunContext
 from services.orchestrator.contexts import Contexts
 from services.orchestrator.loop import run_loop
 
-LOOP_VERSION = "rlaifv-loop/1"
+LOOP_VERSION = "rlaifv-loop/2"
 """Goes up when the order of the loop's steps changes: unfinished runs then begin a new attempt, which the ledger makes cheap."""
 
 _RUNS = "rlaifv.runs"

@@ -20,11 +20,13 @@
 | pair      | one prompt's candidates in memory           | training                                       |
 | train     | one job an iteration                        | the next iteration: collecting is on-policy *  |
 | validate  | shards_in_flight * shard_prompts prompts    | promotion                                      |
-| evaluate  | shards_in_flight * shard_prompts prompts    | the next iteration                             |
+| evaluate  | shards_in_flight * shard_prompts prompts    | pairing: the next iteration is collected **    |
 
 * With `max_staleness: 1` the next iteration is collected while this one trains, by the weights that this one started from: its
   answers are at most one promotion old. Its reference is its own start as ever. Validation waits for both, because the policy
   serves one version at a time; so which weights answer follows from the settings alone, not from what happened to be faster.
+
+** Evaluation steers nothing, and the next iteration's answers come from the weights that are evaluated: both go on at once.
 
 After a crash: every step first looks into the ledger, and what is there is not made again; what is not there is made again
 with the same seeds and the same weights, so it comes out the same. Which weights answer is checked on every candidate.
@@ -99,8 +101,10 @@ async def run_loop(context: RunContext, durable: Durable) -> None:
     """The whole run, from wherever it is. Raises what stopped it; then everything complete is kept."""
     began = await durable.step("begin", lambda: _begin(context))
     start = Checkpoint(**began.details["start"])
+    context.iteration = 0
     await context.report(0, Stage.EVALUATING, 0, 0)
-    await durable.step("evaluate 0", lambda: evaluate_policy(context, 0, start))
+    async with durable.shards_beside(context, 1, start, range(shard_count(context))):
+        await durable.step("evaluate 0", lambda: evaluate_policy(context, 0, start))
     await _summarise(context, timeline=True)
     answering = start
     for index in range(1, context.run.iterations + 1):
@@ -144,13 +148,23 @@ async def _events(context: RunContext, durable: Durable, state: IterationState) 
     if state.stage is Stage.COLLECTING:
         await durable.shards(context, index, state.answering or start, range(state.shards))
         return [ShardDone(shard) for shard in range(state.shards)]
-    if state.stage is Stage.TRAINING and context.run.max_staleness and index < context.run.iterations:
-        async with durable.shards_beside(context, index + 1, start, range(state.shards)):
-            entry = await durable.step(f"{state.stage} {index}", make)
-    else:
+    answering = _answering_next(context, state)
+    if answering is None:
         entry = await durable.step(f"{state.stage} {index}", make)
+    else:
+        async with durable.shards_beside(context, index + 1, answering, range(state.shards)):
+            entry = await durable.step(f"{state.stage} {index}", make)
     assert entry.event is not None, "every stage ends with an event"
     return [entry.event]
+
+
+def _answering_next(context: RunContext, state: IterationState) -> Checkpoint | None:
+    """The weights that collect the next iteration beside the stage; None where nothing can be collected beside it."""
+    if state.index == context.run.iterations:
+        return None
+    if context.run.max_staleness:
+        return state.start if state.stage in (Stage.TRAINING, Stage.EVALUATING) else None
+    return state.result if state.stage is Stage.EVALUATING else None
 
 
 async def _begin(context: RunContext) -> Entry:

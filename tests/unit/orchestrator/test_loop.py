@@ -25,6 +25,7 @@ from rlaifv.core.seeds import candidate_seed
 from rlaifv.core.training import TrainingJob
 from rlaifv.core.verdicts import Verdict
 from rlaifv.ports.services import Generation, Questions
+from services.orchestrator.asking import PolicyKeeper
 from services.orchestrator.context import Ports, RunContext
 from services.orchestrator.loop import InProcess, run_loop
 from tests.unit.orchestrator.scripted_world import CarLabeler, ScriptedPolicy, open_context, scripted, write_world
@@ -293,7 +294,9 @@ async def test_with_staleness_a_round_is_answered_by_the_start_of_the_one_before
     summary = summary_of(context)
     versions = [item["policy_version"] for item in summary["rounds"]]
     assert versions[0] != versions[1], "round 1 is promoted"
-    assert durable.beside == [2, 3], "the last round has none after it"
+    assert durable.beside == [1, 2, 2, 3, 3], (
+        "beside the start's evaluation, trainings and evaluations; the last has no next"
+    )
     answering = []
     for iteration in (1, 2, 3):
         names = [f"iterations/{iteration}/shards/{shard}.parquet" for shard in range(2)]
@@ -301,6 +304,28 @@ async def test_with_staleness_a_round_is_answered_by_the_start_of_the_one_before
         (version,) = {row for table in tables for row in table["policy_version"].to_pylist()}
         answering.append(version)
     assert answering == [versions[0], versions[0], versions[1]]
+    context.ledger.close()
+
+
+async def test_a_round_is_collected_while_the_weights_that_answer_are_evaluated(world: Path) -> None:
+    """Evaluation waits here until the next round is collected: it would wait for ever if they took turns."""
+    context = open_context(world, change=scripted, **UNBALANCED)
+    durable = Watched()
+    collected = asyncio.Event()
+
+    class Waiting(ScriptedPolicy):
+        async def generate(self, items: Sequence[Generation]) -> AsyncIterator[Outcome[tuple[Candidate, ...]]]:
+            if items[0].prompt.id >= "p2000":
+                await collected.wait()
+            async for outcome in super().generate(items):
+                yield outcome
+            if context.ledger.count(context.name, 1, "shard:") == 2:
+                collected.set()
+
+    context.ports = replace(context.ports, policy=Waiting())
+    context.keeper = PolicyKeeper(context.ports.policy, 5.0)
+    await asyncio.wait_for(run_loop(context, durable), 60)
+    assert durable.beside == [1, 2]
     context.ledger.close()
 
 
