@@ -30,11 +30,16 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The prompts, and the run's results when nothing happens, in one process."""
     folder = tmp_path_factory.mktemp("world")
     write_world(folder)
-    context = open_context(folder, runs="undisturbed", seed=SEED)
-    asyncio.run(run_loop(context, InProcess()))
-    context.ledger.close()
+    undisturbed(folder, "undisturbed")
     assert [item["promoted"] for item in rounds(folder / "undisturbed" / "tiny")] == [True, True, False]
     return folder
+
+
+def undisturbed(folder: Path, runs: str, **changes: Any) -> None:
+    """The run in one process, from its beginning to its end."""
+    context = open_context(folder, runs=runs, seed=SEED, **changes)
+    asyncio.run(run_loop(context, InProcess()))
+    context.ledger.close()
 
 
 def rounds(run_folder: Path) -> list[dict[str, Any]]:
@@ -54,13 +59,13 @@ def file_digests(run_folder: Path) -> dict[str, str]:
     }
 
 
-async def begin(services: Services, world: Path) -> None:
+async def begin(services: Services, world: Path, **changes: Any) -> None:
     """Start the run as soon as the orchestrator lets calls in."""
     async with orchestrator_at(services.orchestrator.target) as client:
         deadline = time.monotonic() + _PATIENCE_S
         while True:
             try:
-                await client.start("tiny", run_yaml(seed=SEED), str(world))
+                await client.start("tiny", run_yaml(seed=SEED, **changes), str(world))
                 return
             except Unavailable:
                 assert time.monotonic() < deadline, services.orchestrator.log()
@@ -98,10 +103,10 @@ def wait_for_end(services: Services) -> None:
         time.sleep(0.05)
 
 
-def assert_as_undisturbed(services: Services, world: Path) -> None:
-    undisturbed = world / "undisturbed" / "tiny"
-    assert file_digests(services.runs / "tiny") == file_digests(undisturbed)
-    assert rounds(services.runs / "tiny") == rounds(undisturbed)
+def assert_as_undisturbed(services: Services, world: Path, runs: str = "undisturbed") -> None:
+    expected = world / runs / "tiny"
+    assert file_digests(services.runs / "tiny") == file_digests(expected)
+    assert rounds(services.runs / "tiny") == rounds(expected)
 
 
 def test_killed_in_every_stage_the_run_ends_as_if_nothing_had_happened(world: Path, tmp_path: Path) -> None:
@@ -127,3 +132,20 @@ def test_killed_in_every_stage_the_run_ends_as_if_nothing_had_happened(world: Pa
                 services.processes[name].restart()
         wait_for_end(services)
         assert_as_undisturbed(services, world)
+
+
+def test_killed_while_a_round_trains_and_the_next_is_collected(world: Path, tmp_path: Path) -> None:
+    """With staleness 1, answers of the next round come from the weights this one started from, killed or not."""
+    undisturbed(world, "stale", max_staleness=1)
+    stale, fresh = (file_digests(world / runs / "tiny") for runs in ("stale", "undisturbed"))
+    differing = {name.split("/")[1] for name in stale if stale[name] != fresh[name] and "/shards/" in name}
+    assert differing == {"2"}, "round 2 is answered by other weights, round 1 is not"
+    with Services(tmp_path, latency_ms=30, step_ms=300) as services:
+        asyncio.run(begin(services, world, max_staleness=1))
+        for names in (["orchestrator"], ["policy", "trainer"], ["orchestrator"]):
+            wait_for(services, 1, "training")
+            time.sleep(0.3)
+            for name in names:
+                services.processes[name].restart()
+        wait_for_end(services)
+        assert_as_undisturbed(services, world, "stale")
