@@ -14,7 +14,7 @@ import torch
 
 from bench.labeler_flop import needed, prompts_of
 from bench.labeler_published import DTYPES, PublishedSide
-from bench.labeler_sides import LIMITS, Agreement, Answer, OurSide, Side, Turns, make_turns, reworded
+from bench.labeler_sides import LIMIT, Agreement, Answer, OurSide, Side, Turns, make_turns, reworded
 from bench.machine import PeakMemory, in_fresh_process, matrix_rate
 from bench.results import Comparison
 from bench.scenes import AskedPicture
@@ -75,10 +75,21 @@ def compare(case: Case, baseline: Baseline) -> Comparison:
             rounds=case.asked.rounds,
             cpu_clock=lambda: cpu_seconds() + sum(side.cpu_seconds() for side in sides.values()),
         )
-    agreement = Agreement.of(work["baseline"].found, work["ours"].found)
+    agreement = Agreement.of(work["baseline"].found, work["ours"].found, _exact(case, same_words))
     record = _record(case, baseline, timed, agreement, _work(case, timed, same_words[1]))
     _show(record)
     return record
+
+
+def _exact(case: Case, turns: list[list[AskedPicture]]) -> list[Answer]:
+    """The answers in fp32, where a case in another format needs them; that ours are right there is a case of its own."""
+    if case.precision is Precision.FP32:
+        return []
+    ours = OurSide(case.folder, Precision.FP32, case.asked.threads)
+    try:
+        return [answer for pictures in turns for answer in ours.ask(pictures)]
+    finally:
+        ours.close()
 
 
 def peak_mib(side: str, case: Case, baseline: Baseline) -> float:
@@ -141,7 +152,7 @@ def _record(
         details={
             "low": ratio.low, "high": ratio.high, "cpu_ratio": cpu.median, "cpu_low": cpu.low, "cpu_high": cpu.high,
             "baseline_cpu_s": theirs.cpu_s, "ours_cpu_s": ours.cpu_s,
-            "limit": LIMITS[case.precision], **asdict(agreement), **work,
+            "limit": LIMIT, **asdict(agreement), **work,
         },
     )  # fmt: skip
 
@@ -165,10 +176,16 @@ def _show(one: Comparison) -> None:
         f"{more['distinct_claims']} distinct\n"
         f"  claims/s     {one.baseline_value:.4g} -> {one.ours_value:.4g}: {one.ratio:.3g}x "
         f"(rounds {more['low']:.3g} to {more['high']:.3g}), CPU time {more['cpu_ratio']:.3g}x\n"
-        f"  equality     probabilities differ by {one.max_abs_diff:.2g} at most (limit {more['limit']:.0e}), "
+        f"  equality     probabilities differ by {one.max_abs_diff:.2g} at most ({_yardstick(more)}), "
         f"{more['flips']} verdicts differ; {more['accepted']:.0%} accepted, p_yes/(p_yes+p_no) from "
         f"{more['least_share']:.2g} to {more['greatest_share']:.4f}\n"
         f"  FLOP needed  {more['flop_needed']:.3g} a round; ours reaches {more['flop_per_s']:.3g}/s, "
         f"{more['share_of_matrix_rate']:.0%} of this machine's {more['matrix_flop_per_s']:.3g}/s\n"
     )
     sys.stdout.flush()
+
+
+def _yardstick(more: Mapping[str, Any]) -> str:
+    if not more["rms_theirs"]:
+        return f"limit {more['limit']:.0e}"
+    return f"root mean square from fp32: theirs {more['rms_theirs']:.2g}, ours {more['rms_ours']:.2g}"

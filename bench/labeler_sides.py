@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -14,9 +15,11 @@ from rlaifv.core.checkpoints import Checkpoint
 from rlaifv.core.training import Precision
 from rlaifv.ports.services import Questions
 
-LIMITS: Mapping[Precision, float] = {Precision.FP32: 1e-4, Precision.BF16: 0.1}
-"""How far apart two sides' probabilities of one claim may lie. bf16 rounds every layer's sums to 8 bits, in each side's order,
-and the published procedure's logits between 8 and 16 to steps of 1/16."""
+LIMIT = 1e-4
+"""How far apart two sides' probabilities of one claim may lie in fp32."""
+
+_NO_WORSE = 1.25
+"""In bf16, where every side rounds its sums in its own order, ours may lie so many times as far from fp32 as the other does."""
 
 
 class Answer(NamedTuple):
@@ -117,7 +120,8 @@ class OurSide:
 class Agreement:
     """Of two sides' answers to the same questions. `flips` counts claims that only one of them accepts.
 
-    `least_share` and `greatest_share` are those of p_yes / (p_yes + p_no): near 0 and 1, a wrong verdict would show.
+    `least_share` and `greatest_share` are those of p_yes / (p_yes + p_no): near 0 and 1, a wrong verdict would show. `rms_theirs`
+    and `rms_ours` are root mean squares of the distances from the same model's answers in fp32; 0 where those were not asked.
     """
 
     max_abs_diff: float
@@ -125,9 +129,11 @@ class Agreement:
     accepted: float
     least_share: float
     greatest_share: float
+    rms_theirs: float = 0.0
+    rms_ours: float = 0.0
 
     @classmethod
-    def of(cls, theirs: Sequence[Answer], ours: Sequence[Answer]) -> Agreement:
+    def of(cls, theirs: Sequence[Answer], ours: Sequence[Answer], exact: Sequence[Answer] = ()) -> Agreement:
         pairs = list(zip(theirs, ours, strict=True))
         shares = [one.p_yes / (one.p_yes + one.p_no) for one in ours]
         return cls(
@@ -136,8 +142,19 @@ class Agreement:
             accepted=sum(one.accepted for one in ours) / len(ours),
             least_share=min(shares),
             greatest_share=max(shares),
+            rms_theirs=_rms(theirs, exact),
+            rms_ours=_rms(ours, exact),
         )
 
     def within(self, precision: Precision) -> bool:
-        """In fp32 every verdict must be the same; in bf16 one may turn where its probabilities are closer than the limit."""
-        return self.max_abs_diff <= LIMITS[precision] and (precision is Precision.BF16 or self.flips == 0)
+        """In fp32 every verdict must be the same; in bf16 ours must be no farther from fp32 than the other side."""
+        if precision is Precision.BF16:
+            return self.rms_ours <= _NO_WORSE * self.rms_theirs
+        return self.max_abs_diff <= LIMIT and self.flips == 0
+
+
+def _rms(found: Sequence[Answer], exact: Sequence[Answer]) -> float:
+    if not exact:
+        return 0.0
+    squares = [(a.p_yes - b.p_yes) ** 2 + (a.p_no - b.p_no) ** 2 for a, b in zip(found, exact, strict=True)]
+    return math.sqrt(sum(squares) / (2 * len(squares)))

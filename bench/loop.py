@@ -25,6 +25,7 @@ from typing import Any
 import structlog
 
 from bench.loop_devices import START, Devices, Hours
+from bench.loop_real import connected, demo_run, demo_services, show_staleness
 from bench.loop_sides import Turn, run_file, staged, streamed, write_prompts
 from bench.results import Comparison, add_arguments, conclude
 from bench.timing import speedup
@@ -78,6 +79,25 @@ def _scripted(arguments: argparse.Namespace, run: RunFile, folder: Path, name: s
         arguments,
         {"ratio_at_best": ideal, "slots": arguments.slots, "prompts": run.prompts_per_iteration},
     )
+
+
+def _real(arguments: argparse.Namespace, folder: Path) -> Comparison:
+    """The demo's models, one iteration a turn."""
+
+    def asked(way: Callable[..., Awaitable[Turn]]) -> Way:
+        async def turn(run: RunFile, folder: Path) -> Turn:
+            # New ones each turn: a trainer remembers its jobs, a labeler its pictures.
+            with demo_services(folder.parent) as services:
+                named = run.model_copy(update={"services": type(run.services)(**services)})
+                async with connected(named) as ports:
+                    return await way(named, ports, folder)
+
+        return turn
+
+    run = demo_run(folder, {}, arguments.seed, iterations=1, prompts_per_iteration=arguments.real_prompts)
+    ways = {"baseline": asked(staged), "ours": asked(streamed)}
+    details = {"ratio_at_best": 2.0, "prompts": run.prompts_per_iteration}
+    return compare("iteration, the demo's models on 2 cores", ways, run, folder, arguments, details)
 
 
 def compare(
@@ -144,6 +164,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="The loop, streamed, against its stages one after the other.")
     add_arguments(parser, rounds=3)
     parser.add_argument("--quick", action="store_true", help="one small case")
+    parser.add_argument("--real", action="store_true", help="the demo's models in service processes, too")
+    parser.add_argument("--real-prompts", type=int, default=64, help="training prompts of their iteration")
+    parser.add_argument("--effect", action="store_true", help="what staleness does to the demo in small, too (minutes)")
     parser.add_argument("--prompts", type=int, default=128, help="training prompts of an iteration")
     parser.add_argument("--validation", type=int, default=16, help="validation prompts")
     parser.add_argument("--candidates", type=int, default=10, help="answers to each training prompt")
@@ -157,7 +180,14 @@ def main() -> int:
         arguments.prompts, arguments.seconds = min(arguments.prompts, 64), min(arguments.seconds, 8.0)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     with tempfile.TemporaryDirectory() as folder:
-        return conclude(scripted_cases(arguments, Path(folder)), arguments.results)
+        found = scripted_cases(arguments, Path(folder))
+    if arguments.real:
+        with tempfile.TemporaryDirectory() as folder:
+            found.append(_real(arguments, Path(folder)))
+    if arguments.effect:
+        with tempfile.TemporaryDirectory() as folder:
+            show_staleness(Path(folder), arguments.seed)
+    return conclude(found, arguments.results)
 
 
 if __name__ == "__main__":

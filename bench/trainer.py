@@ -153,7 +153,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--learning-rate", type=float, default=1e-5)
     parser.add_argument("--layers", type=int, default=Size().layers, help="of the language model that is made")
     parser.add_argument("--model", type=Path, help="a model folder to measure with")
-    parser.add_argument("--against", nargs="+", choices=["trl", "trl-checkpointing", "plain", "stored"], default=["trl", "plain"])
+    parser.add_argument(
+        "--against", nargs="+", choices=["trl", "trl-checkpointing", "plain", "stored"], default=["trl", "plain"]
+    )
     parser.add_argument("--no-peaks", action="store_true", help="leave memory out")
     parser.add_argument("--dump", type=Path, help="keep model, pairs and every side's steps here")
     parser.add_argument("--peak", choices=SIDES, help=argparse.SUPPRESS)

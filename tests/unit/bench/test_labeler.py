@@ -67,7 +67,9 @@ def test_one_turned_verdict_is_unequal_in_fp32_only() -> None:
 
     assert agreement.flips == 1
     assert not agreement.within(Precision.FP32)
-    assert agreement.within(Precision.BF16)
+    exact = [Answer(0.5, 0.5, False)]
+    assert Agreement.of([Answer(0.6, 0.4, True)], [Answer(0.4, 0.6, False)], exact).within(Precision.BF16)
+    assert not Agreement.of([Answer(0.6, 0.4, True)], [Answer(0.3, 0.7, False)], exact).within(Precision.BF16)
 
 
 def test_flop_of_a_prompt_are_those_that_torch_counts(published: PublishedSide, pictures: list[AskedPicture]) -> None:
