@@ -64,14 +64,10 @@ class Durable(Protocol):
         """Make the entry, or give the one made before the crash."""
         ...
 
-    async def shards(self, context: RunContext, iteration: int, start: Checkpoint, shards: Sequence[int]) -> None:
-        """Collect the shards through a bounded queue; returns when all are done, raises the first error."""
-        ...
-
     def shards_beside(
         self, context: RunContext, iteration: int, start: Checkpoint, shards: Sequence[int]
     ) -> AbstractAsyncContextManager[None]:
-        """Do what `shards` does beside the block; its end waits for both, an error of one ends the other."""
+        """Collect the shards through a bounded queue beside the block; its end waits for both, an error of one ends the other."""
         ...
 
 
@@ -81,17 +77,14 @@ class InProcess:
     async def step(self, name: str, make: Callable[[], Awaitable[Entry]]) -> Entry:
         return await make()
 
-    async def shards(self, context: RunContext, iteration: int, start: Checkpoint, shards: Sequence[int]) -> None:
-        work = (collect_shard(context, iteration, shard, start) for shard in shards)
-        await at_once(work, context.run.shards_in_flight)
-
     @asynccontextmanager
     async def shards_beside(
         self, context: RunContext, iteration: int, start: Checkpoint, shards: Sequence[int]
     ) -> AsyncIterator[None]:
+        work = (collect_shard(context, iteration, shard, start) for shard in shards)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self.shards(context, iteration, start, shards))
+                group.create_task(at_once(work, context.run.shards_in_flight))
                 yield
         except BaseExceptionGroup as errors:
             raise first_error(errors) from errors
@@ -105,6 +98,7 @@ async def run_loop(context: RunContext, durable: Durable) -> None:
     await context.report(0, Stage.EVALUATING, 0, 0)
     async with durable.shards_beside(context, 1, start, range(shard_count(context))):
         await durable.step("evaluate 0", lambda: evaluate_policy(context, 0, start))
+        await _show_collecting(context, 1)
     await _summarise(context, timeline=True)
     answering = start
     for index in range(1, context.run.iterations + 1):
@@ -120,8 +114,8 @@ async def _iterate(
 ) -> Checkpoint:
     """One iteration; gives the policy that the next one starts from. `stale`: the weights that answer, if not `start`."""
     state = IterationState(index=index, start=start, answering=stale, shards=shard_count(context))
-    context.iteration = index
     while state.stage is not Stage.DONE:
+        context.iteration = index
         await context.report(index, state.stage, 0, state.shards if state.stage is Stage.COLLECTING else 0)
         for event in await _events(context, durable, state):
             state = next_state(state, event)
@@ -146,7 +140,7 @@ async def _events(context: RunContext, durable: Durable, state: IterationState) 
                 return evaluate_policy(context, index, state.result)
 
     if state.stage is Stage.COLLECTING:
-        await durable.shards(context, index, state.answering or start, range(state.shards))
+        # Done beside the evaluation before, or the training.
         return [ShardDone(shard) for shard in range(state.shards)]
     answering = _answering_next(context, state)
     if answering is None:
@@ -154,6 +148,7 @@ async def _events(context: RunContext, durable: Durable, state: IterationState) 
     else:
         async with durable.shards_beside(context, index + 1, answering, range(state.shards)):
             entry = await durable.step(f"{state.stage} {index}", make)
+            await _show_collecting(context, index + 1)
     assert entry.event is not None, "every stage ends with an event"
     return [entry.event]
 
@@ -162,9 +157,15 @@ def _answering_next(context: RunContext, state: IterationState) -> Checkpoint | 
     """The weights that collect the next iteration beside the stage; None where nothing can be collected beside it."""
     if state.index == context.run.iterations:
         return None
-    if context.run.max_staleness:
-        return state.start if state.stage in (Stage.TRAINING, Stage.EVALUATING) else None
+    if context.run.max_staleness and state.pairs >= context.run.min_pairs:
+        return state.start if state.stage is Stage.TRAINING else None
     return state.result if state.stage is Stage.EVALUATING else None
+
+
+async def _show_collecting(context: RunContext, iteration: int) -> None:
+    """What goes on still is the next iteration's collecting: from now on that is told."""
+    context.iteration = iteration
+    await context.report(iteration, Stage.COLLECTING, 0, shard_count(context))
 
 
 async def _begin(context: RunContext) -> Entry:
