@@ -80,7 +80,7 @@ bench: $(VENV)/.bench-ready vllm triton ## Measure everything side by side, abou
 	$(PY) -m bench.growth $(RESULTS)
 	$(PY) -m bench.wire $(RESULTS)
 	$(PY) -m bench.decomposer_quality
-	$(PY) -m bench.results
+	$(PY) -m bench.results --into README.md
 
 bench-quick: setup ## Check in under 3 minutes that no way to be fast was lost: ratios with wide margins
 	$(PY) -m bench.quick

@@ -1,4 +1,7 @@
-"""bench/results.json: what was measured, one record a comparison; `python -m bench.results` shows it as a Markdown table."""
+"""bench/results.json: what was measured, one record a comparison; `python -m bench.results` shows it as a Markdown table.
+
+`--into README.md` puts the table between the two marks that the file has for it.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,15 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from bench.machine import description
 
 RESULTS = Path(__file__).parent / "results.json"
+BEGIN, END = "<!-- bench/results.json begins -->", "<!-- bench/results.json ends -->"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +93,8 @@ def conclude(found: Iterable[Comparison], path: Path | None) -> int:
     shown = list(found)
     sys.stdout.write(table(shown) + "\n")
     if path is not None:
-        write(shown, path)
+        machine = {"machine": description()}
+        write([replace(one, details=one.details | machine) for one in shown], path)
     return 0 if all(one.equal for one in shown) else 1
 
 
@@ -108,12 +113,32 @@ def _plain(value: Any) -> Any:
     return [_plain(entry) for entry in value] if isinstance(value, list) else value
 
 
+def page(found: Sequence[Comparison]) -> str:
+    """The table, and below it the machines that the records were measured on."""
+    machines = dict.fromkeys(str(one.details["machine"]) for one in found if "machine" in one.details)
+    return f"{table(found)}\n\nMeasured on: {'; '.join(machines)}.\n"
+
+
+def placed(text: str, found: Sequence[Comparison]) -> str:
+    """A document with the page between its marks. Raises ValueError where it has none."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the document lacks the lines {BEGIN} and {END}")
+    return f"{before}{begin}\n{page(found)}{end}{after}"
+
+
 def main() -> int:
     """Print the file as a table, with the machine it was measured on."""
     parser = argparse.ArgumentParser(description="Show bench/results.json as a Markdown table.")
     parser.add_argument("file", type=Path, nargs="?", default=RESULTS)
-    path = parser.parse_args().file
-    sys.stdout.write(f"{table(read(path))}\n\nMachine: {description()}.\n")
+    parser.add_argument("--into", type=Path, help="put it into this document, between the marks")
+    arguments = parser.parse_args()
+    found = read(arguments.file)
+    if arguments.into:
+        arguments.into.write_text(placed(arguments.into.read_text("utf-8"), found), "utf-8")
+    else:
+        sys.stdout.write(page(found))
     return 0
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench.machine import PeakMemory, matrix_rate
-from bench.results import Comparison, read, table, write
+from bench.results import RESULTS, Comparison, placed, read, table, write
 from bench.timing import interleave, speedup
 
 
@@ -65,3 +65,13 @@ def test_the_peak_is_what_a_block_held_at_most() -> None:
 
 def test_the_rate_is_that_of_a_matrix_product() -> None:
     assert matrix_rate(torch.float32, size=256, repetitions=3) > 1e8
+
+
+def test_the_readme_shows_what_was_measured() -> None:
+    readme = (RESULTS.parent.parent / "README.md").read_text("utf-8")
+    assert placed(readme, read()) == readme, "run python -m bench.results --into README.md"
+
+
+def test_a_document_without_marks_is_left_as_it_is() -> None:
+    with pytest.raises(ValueError, match="lacks the lines"):
+        placed("# Nothing here", [])
