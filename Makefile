@@ -77,6 +77,7 @@ bench: $(VENV)/.bench-ready vllm triton ## Measure everything side by side, abou
 	$(PY) -m bench.labeler $(RESULTS)
 	$(PY) -m bench.trainer $(RESULTS)
 	$(PY) -m bench.loop --real $(RESULTS)
+	$(PY) -m bench.loop --iterations 3 --staleness 1 --effect $(RESULTS)
 	$(PY) -m bench.growth $(RESULTS)
 	$(PY) -m bench.wire $(RESULTS)
 	$(PY) -m bench.decomposer_quality

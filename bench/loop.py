@@ -72,7 +72,7 @@ def _scripted(arguments: argparse.Namespace, run: RunFile, folder: Path, name: s
 
     ideal = hours.in_sequence / hours.ideal(ahead=arguments.staleness > 0 and run.iterations > 1)
     return compare(
-        f"iteration, scripted devices as {name}",
+        f"iteration, scripted devices as {name}" + (", staleness 1" if arguments.staleness else ""),
         {"baseline": on_devices(staged), "ours": on_devices(streamed)},
         run,
         folder,
@@ -128,7 +128,7 @@ def compare(
         ratio=ratio.median,
         equal=len(files) == 1,
         max_abs_diff=0.0 if len(files) == 1 else float("inf"),
-        dtype="float32",
+        dtype="-",
         threads=arguments.threads,
         seed=arguments.seed,
         details={

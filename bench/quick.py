@@ -37,7 +37,7 @@ GUARDS = (
         arguments="--grids 16 --pairs 8 --batch 4 --epochs 2 --layers 4 --dtype fp32 --against plain --no-peaks --rounds 2",
         floors=(("plain", 1.5),),
     ),
-    Guard(module="bench.loop", arguments="--quick", floors=(("scripted", 1.4),)),
+    Guard(module="bench.loop", arguments="--quick --rounds 1", floors=(("scripted", 1.25),)),
     Guard(
         module="bench.growth",
         arguments="--base 40 --factors 1 10 --databases SQLite --rounds 1",
