@@ -66,14 +66,9 @@ test: setup ## Run all tests that need neither GPU nor cluster
 test-servers: setup vllm triton ## Run the tests against a real vLLM and a real tritonserver
 	$(PY) -m pytest -m servers tests/servers
 
-# What the benches compare with. TRL goes with the pinned torch and transformers, so it shares the environment.
-$(VENV)/.bench-ready: $(VENV)/.ready
-	$(PIP) --editable '.[bench]'
-	touch $@
-
 RESULTS := --results bench/results.json
 
-bench: $(VENV)/.bench-ready vllm triton ## Measure everything side by side, about half an hour on a quiet machine
+bench: setup vllm triton ## Measure everything side by side, about 40 minutes on a quiet machine
 	$(PY) -m bench.labeler $(RESULTS)
 	$(PY) -m bench.trainer $(RESULTS)
 	$(PY) -m bench.loop --real $(RESULTS)

@@ -13,7 +13,6 @@ from bench.trainer_texts import encoded_pairs
 from rlaifv.core.training import Precision
 from tests.unit.bench.trainer_job import run, small_job
 
-pytest.importorskip("trl", reason="TRL is not installed: pip install -e '.[bench]'")
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 
 
