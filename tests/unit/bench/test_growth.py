@@ -70,7 +70,7 @@ async def test_a_run_is_as_the_script_has_it_and_a_spoilt_one_is_not(tmp_path: P
     write_prompts(tmp_path, size)
     (tmp_path / "runs").mkdir()
     found = await run_once(tmp_path, size)
-    assert (found.wrong, found.prompts, found.rows["workflow_status"]) == ([], 12, 1 + 3)
+    assert (found.wrong, found.prompts, found.rows["workflow_status"]) == ([], 12, 1 + 1 + 3)
     assert found.rows["rlaifv_pairs"] == found.pairs > 0
     path = tmp_path / "runs" / "growth" / "iterations" / "1" / "pairs.parquet"
     pairs = pq.read_table(path)
