@@ -192,7 +192,7 @@ async def statistics(client: Any) -> tuple[int, int, int]:
 async def test_concurrent_clients_are_batched_and_each_gets_its_own(
     triton: Launched, labeler: RemoteLabeler, client: Any
 ) -> None:
-    """300 callers on 12 pictures, equal and different questions: right answers, fewer batches than requests, equal questions shared."""
+    """300 callers on 12 pictures, equal and different questions: right answers, fewer batches than requests."""
     pictures = [Image.of(picture((n * 20, 255 - n * 20, 90))) for n in range(12)]
     asked = [
         Questions(
