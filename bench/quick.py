@@ -29,7 +29,7 @@ class Guard:
 GUARDS = (
     Guard(
         module="bench.labeler",
-        arguments="--grids 16 --pictures 1 --answers 4 --repeated 0 --dtype fp32 --sides published --rounds 2",
+        arguments="--quick --rounds 2",
         floors=(("published", 4.0),),
     ),
     Guard(
@@ -37,15 +37,15 @@ GUARDS = (
         arguments="--grids 16 --pairs 8 --batch 4 --epochs 2 --layers 4 --dtype fp32 --against plain --no-peaks --rounds 2",
         floors=(("plain", 1.5),),
     ),
-    Guard(module="bench.loop", arguments="--quick --rounds 1", floors=(("scripted", 1.25),)),
+    Guard(module="bench.loop", arguments="--quick --rounds 1 --seconds 6", floors=(("scripted", 1.2),)),
     Guard(
         module="bench.growth",
-        arguments="--base 40 --factors 1 10 --databases SQLite --rounds 1",
+        arguments="--base 16 --factors 1 10 --databases SQLite --rounds 1",
         floors=(("growth", 0.3), ("orchestrator", 0.5)),
     ),
     Guard(
         module="bench.wire",
-        arguments="--clients 16 --prompts 16 --rounds 1",
+        arguments="--clients 16 --prompts 8 --rounds 1",
         floors=(("bytes", 20.0), ("16 clients", 4.0)),
     ),
 )
